@@ -1,0 +1,28 @@
+"""Writing results so that a killed or failed step never leaves half a file under its final name."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; move it into place when the block ends without error.
+
+    The temporary name keeps the suffix of `path` (libraries choose the file format by it). The
+    block may write a file or make a folder there. On an exception the temporary is removed and
+    whatever stood under `path` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = scratch / path.name
+    try:
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

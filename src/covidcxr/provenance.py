@@ -1,0 +1,77 @@
+"""Which code a result was made with: a digest that formatting and comments do not change."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+NAME = PACKAGE.name
+
+
+def code_digest(script: str | Path) -> str:
+    """Return the digest of `script` and of every module of this package that it leads to.
+
+    The digest is taken over the syntax trees without docstrings, so that only what changes
+    behaviour changes it. Imports inside functions count. Sixteen hexadecimal digits.
+    """
+    script = Path(script)
+    digest = hashlib.sha256(_tree(script).encode())
+    for module in sorted(_reachable(script)):
+        digest.update(f"{module.relative_to(PACKAGE)}\0{_tree(module)}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _reachable(script: Path) -> set[Path]:
+    found: set[Path] = set()
+    waiting = list(_imports(script))
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting.extend(_imports(module))
+    return found
+
+
+@cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    return tuple(file for name in _imported_names(path) for file in _files_of(name))
+
+
+def _imported_names(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            # The package imports itself by full name only (ruff's TID252), so `level` is 0.
+            yield f"{node.module}"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files_of(name: str) -> Iterator[Path]:
+    """Yield the file of module `name`, if it is of this package, and of packages it stands in."""
+    parts = name.split(".")
+    if parts[0] != NAME:
+        return
+    for depth in range(len(parts)):
+        place = PACKAGE.joinpath(*parts[1 : depth + 1])
+        if (place / "__init__.py").is_file():
+            yield place / "__init__.py"
+        elif depth and place.with_suffix(".py").is_file():
+            yield place.with_suffix(".py")
+
+
+@cache
+def _tree(path: Path) -> str:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)

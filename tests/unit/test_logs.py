@@ -1,0 +1,30 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from covidcxr.errors import InputError
+from covidcxr.logs import step
+
+
+def test_input_error_ends_with_one_line_and_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_, step(tmp_path / "a.log"):
+        raise InputError("table.csv, row 3: no image 'x.png'")
+    assert exit_.value.code == 1
+    for text in ((tmp_path / "a.log").read_text(), capsys.readouterr().err):
+        assert text.strip().endswith("ERROR table.csv, row 3: no image 'x.png'")
+        assert "Traceback" not in text
+
+
+def test_other_errors_keep_their_traceback_in_the_log(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), step(tmp_path / "a.log"):
+        _ = 1 / 0
+    assert "Traceback" in (tmp_path / "a.log").read_text()
+
+
+def test_log_lines_reach_the_file(tmp_path: Path) -> None:
+    with step(tmp_path / "deep/a.log"):
+        logging.getLogger("covidcxr").info("three images")
+    assert "three images" in (tmp_path / "deep/a.log").read_text()
