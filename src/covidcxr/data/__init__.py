@@ -1,0 +1,1 @@
+"""Raw collections to a checked manifest, a split and an array of images."""

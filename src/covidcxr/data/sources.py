@@ -1,0 +1,289 @@
+"""Readers of the raw collections: each lists its images with what is told about them.
+
+A reader returns the collection's candidates, one row an image, in the columns `CANDIDATE_COLUMNS`:
+
+- `key`: names the image within its source, unique; stays the same wherever the files lie;
+- `path`: of the file, which need not exist;
+- `diagnosis`, `patient_id`, `view`, `sex`, `subtype`, `license`: text, "" where unknown;
+- `day`: days since onset or admission, float, NaN where unknown;
+- `age`: years, float, NaN where unknown.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from covidcxr.data.tables import read_table
+from covidcxr.errors import InputError
+
+log = logging.getLogger("covidcxr")
+
+TEXTS = ["diagnosis", "patient_id", "view", "sex", "subtype", "license"]
+NUMBERS = ["day", "age"]
+CANDIDATE_COLUMNS = ["key", "path", *TEXTS, *NUMBERS]
+
+COVID = "COVID-19"
+LATERAL = re.compile(r"[-_]l$", re.IGNORECASE)
+KERMANY_DIAGNOSES = {"NORMAL": "normal", "PNEUMONIA": "pneumonia"}
+KERMANY_SUFFIXES = {".jpeg", ".jpg", ".png"}
+KERMANY_PNEUMONIA = re.compile(r"(person\d+)_(bacteria|virus)_")
+KERMANY_NORMAL = re.compile(r"((?:NORMAL2-)?IM-\d+)-")
+
+
+def read_phantom(table: str | Path, images: str | Path) -> pd.DataFrame:
+    """List the chest phantoms that the package drew.
+
+    Parameters
+    ----------
+    table
+        CSV with `filename, patient_id, diagnosis, view, day, age, sex, subtype, license`.
+    images
+        Folder of the files.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read or lacks a column.
+    """
+    rows = read_table(table, ["filename", *TEXTS, *NUMBERS], NUMBERS)
+    return _candidates(rows, key=rows["filename"], path=_paths(images, rows["filename"]))
+
+
+def read_covid_chestxray(metadata: str | Path, images: str | Path) -> pd.DataFrame:
+    """List the radiographs of the COVID-19 Image Data Collection.
+
+    CT scans and what does not lie in the collection's folder `images` are left out. The finding is
+    read in both of its notations: flat (`COVID-19`, `COVID-19, ARDS`) and as a path
+    (`Pneumonia/Viral/COVID-19`). Whatever names COVID-19 becomes `COVID-19`, else the last element
+    of the path stands (`Pneumocystis`); `subtype` holds the finding as written. Files that call
+    themselves lateral (`...-L.png`) count as lateral whatever their row says (the collection's
+    issue 109). Of rows that name the same file, the first counts. Offsets and ages that are no
+    number are unknown.
+
+    Parameters
+    ----------
+    metadata
+        The collection's `metadata.csv`.
+    images
+        Folder of the files.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read or lacks a column.
+    """
+    rows = read_table(
+        metadata,
+        [
+            "patientid",
+            "offset",
+            "sex",
+            "age",
+            "finding",
+            "view",
+            "modality",
+            "folder",
+            "filename",
+            "license",
+        ],
+    )
+    rows = rows[(rows["modality"] == "X-ray") & (rows["folder"] == "images")]
+    rows = _first_of_each_file(rows, metadata)
+    lateral = rows["filename"].map(lambda name: bool(LATERAL.search(Path(name).stem)))
+    mislabelled = lateral & (rows["view"] != "L")
+    if mislabelled.any():
+        log.warning(
+            "%s: lateral by their names, taken as such: %s",
+            metadata,
+            ", ".join(rows["filename"][mislabelled]),
+        )
+    return _candidates(
+        rows,
+        key=rows["filename"],
+        path=_paths(images, rows["filename"]),
+        diagnosis=rows["finding"].map(covid_diagnosis),
+        subtype=rows["finding"],
+        # An image without a patient is a patient of its own: nothing links it to another.
+        patient_id=rows["patientid"].where(rows["patientid"] != "", rows["filename"]),
+        view=rows["view"].mask(lateral, "L"),
+        day=pd.to_numeric(rows["offset"], errors="coerce"),
+        age=pd.to_numeric(rows["age"], errors="coerce"),
+    )
+
+
+def covid_diagnosis(finding: str) -> str:
+    """Reduce a finding of the COVID-19 Image Data Collection to one name (see the reader)."""
+    elements = [element.strip() for element in re.split("[/,]", finding)]
+    return COVID if COVID in elements else finding.rpartition("/")[2].strip()
+
+
+def _first_of_each_file(rows: pd.DataFrame, metadata: str | Path) -> pd.DataFrame:
+    strange = rows[rows["filename"].map(lambda name: Path(name).name != name or not name)]
+    if len(strange):
+        raise InputError(
+            f"{metadata}, row {int(strange.index[0]) + 2}: {strange['filename'].iloc[0]!r} "
+            "is not the bare name of a file"
+        )
+    repeated = rows["filename"].duplicated()
+    if repeated.any():
+        log.warning(
+            "%s: %d rows name a file that an earlier row names, and are left out: %s",
+            metadata,
+            repeated.sum(),
+            ", ".join(rows["filename"][repeated].head()),
+        )
+    return rows[~repeated]
+
+
+def read_kermany(folder: str | Path) -> pd.DataFrame:
+    """List Kermany's chest X-rays: `[train|test/]{NORMAL,PNEUMONIA}/*`.
+
+    Patients are read off the names: `person1000_bacteria_2931` is patient person1000 (subtype
+    bacteria), `IM-0115-0001` and `NORMAL2-IM-1427-0001` are patients IM-0115 and NORMAL2-IM-1427;
+    an image of another name is a patient of its own. All are antero-posterior (Kermany et al.
+    2018).
+
+    Raises
+    ------
+    InputError
+        If there are no images.
+    """
+    folder = Path(folder)
+    files = kermany_files(folder)
+    if not files:
+        raise InputError(
+            f"{folder} holds no images under [train|test/]{{NORMAL,PNEUMONIA}}; "
+            "is it Kermany's chest X-ray set?"
+        )
+    matches = [(KERMANY_PNEUMONIA.match(f.stem), KERMANY_NORMAL.match(f.stem)) for f in files]
+    return _candidates(
+        pd.DataFrame(index=range(len(files))),
+        key=[file.relative_to(folder).as_posix() for file in files],
+        path=[str(file) for file in files],
+        diagnosis=[KERMANY_DIAGNOSES[file.parent.name] for file in files],
+        patient_id=[
+            sick[1] if sick else well[1] if well else file.stem
+            for file, (sick, well) in zip(files, matches, strict=True)
+        ],
+        subtype=[sick[2] if sick else "" for sick, _ in matches],
+        view="AP",
+        license="CC BY 4.0",
+    )
+
+
+def kermany_files(folder: Path) -> list[Path]:
+    """Return the images under `[*/]{NORMAL,PNEUMONIA}`, sorted, without macOS' `._` files."""
+    return sorted(
+        path
+        for diagnosis in KERMANY_DIAGNOSES
+        for pattern in (f"{diagnosis}/*", f"*/{diagnosis}/*")
+        for path in folder.glob(pattern)
+        if path.suffix.lower() in KERMANY_SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def read_csv(table: str | Path) -> pd.DataFrame:
+    """List a user's own images.
+
+    Parameters
+    ----------
+    table
+        CSV with `path` (relative to the table, or absolute), `label` (becomes the diagnosis) and
+        `patient_id`; where known `view, day, age, sex, subtype, license`.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read, lacks a column, or a row lacks a value, holds a number that is
+        none, or names an image again; names the rows.
+    """
+    required = ["path", "label", "patient_id"]
+    rows = read_table(table, required, NUMBERS)
+    for column in required:
+        rows[column] = rows[column].str.strip()
+        _refuse(rows[column] == "", table, f"{column} is empty")
+    _refuse(rows["path"].duplicated(), table, "path names an image that an earlier row names")
+    return _candidates(
+        rows,
+        key=rows["path"],
+        path=_paths(Path(table).parent, rows["path"]),
+        diagnosis=rows["label"],
+    )
+
+
+def _refuse(wrong: "pd.Series[bool]", table: str | Path, problem: str) -> None:
+    numbers = [str(int(index) + 2) for index in wrong.index[wrong]]
+    if numbers:
+        more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+        raise InputError(f"{table}, row {', '.join(numbers[:5])}{more}: {problem}")
+
+
+def _paths(folder: str | Path, names: "pd.Series[str]") -> list[str]:
+    return [str(Path(folder, name)) for name in names]
+
+
+def _candidates(rows: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+    """Assemble candidates from `rows`, in which `columns` replace or add to what is there."""
+    frame = rows.assign(**columns).reset_index(drop=True)
+    for column in TEXTS:
+        frame[column] = frame[column].str.strip() if column in frame else ""
+    for column in NUMBERS:
+        frame[column] = frame[column].astype(float) if column in frame else float("nan")
+    return frame[CANDIDATE_COLUMNS].astype(dict.fromkeys(["key", "path", *TEXTS], "str"))
+
+
+READERS: dict[str, Callable[[Mapping[str, Any], Path], pd.DataFrame]] = {
+    "phantom": lambda _, root: read_phantom(root / "metadata.csv", root / "images"),
+    "covid_chestxray": lambda _, root: read_covid_chestxray(root / "metadata.csv", root / "images"),
+    "kermany": lambda _, root: read_kermany(root / "images"),
+    "csv": lambda options, _: read_csv(options["table"]),
+}
+"""Reader of each source type, given the source's options in the config and its folder."""
+
+
+def read_source(options: Mapping[str, Any], root: str | Path) -> pd.DataFrame:
+    """List the candidates of a source as the config describes it.
+
+    Parameters
+    ----------
+    options
+        The source's entry in the config: `type` and what that type takes.
+    root
+        Folder of the source's files: `metadata.csv` and `images/`, or `images/` alone for Kermany's
+        set; not used for a table of one's own.
+    """
+    return READERS[options["type"]](options, Path(root))
+
+
+def filter_candidates(candidates: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the candidates that pass every condition of `where`.
+
+    Parameters
+    ----------
+    where
+        For a text column the list of values that pass; `age_min` and `age_max` in years, both
+        inclusive, which no image of unknown age passes.
+
+    Raises
+    ------
+    InputError
+        If a condition is on no column.
+    """
+    passed = pd.Series(True, index=candidates.index)
+    for column, condition in where.items():
+        if column == "age_min":
+            passed &= candidates["age"] >= condition
+        elif column == "age_max":
+            passed &= candidates["age"] <= condition
+        elif column in TEXTS:
+            passed &= candidates[column].isin([str(value) for value in condition])
+        else:
+            raise InputError(
+                f"`where` filters on {column!r}, which is no column of a source; there are "
+                f"{', '.join([*TEXTS, 'age_min', 'age_max'])}"
+            )
+    return candidates[passed]

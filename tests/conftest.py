@@ -1,0 +1,25 @@
+"""Fixtures that several tests use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.http_server import Site, serve
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """Give a local web server whose files and faults the test sets."""
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Give the folder of real data that stands beside the checkout here and in CI."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the real data is not here ({SHARED})")
+    return SHARED

@@ -1,0 +1,507 @@
+import hashlib
+import json
+import subprocess
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from covidcxr.data import covid_images, covid_metadata, download, kermany_archive, kermany_images
+from covidcxr.data.covid_images import fetch_covid_images
+from covidcxr.data.covid_metadata import fetch_covid_metadata
+from covidcxr.data.download import HDF5, IMAGE, TABLE, ZIP, Checksum, NotFoundError
+from covidcxr.errors import InputError
+from covidcxr.features import weights
+from tests.unit.http_server import HTML, Fault, Site
+
+BODY = b"PK\x03\x04" + bytes(range(256)) * 2000
+SHA256 = Checksum("sha256", hashlib.sha256(BODY).hexdigest())
+PNG = b"\x89PNG\r\n\x1a\n"
+NAME = "/set.zip"
+CHUNK = download.CHUNK_BYTES
+COMMIT = "6a4242344473ccb5ed0d2148d8c7bfb1691e4ed8"
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    asked: list[float] = []
+    monkeypatch.setattr(download.time, "sleep", asked.append)
+    return asked
+
+
+def get(site: Site, path: Path, **options) -> None:
+    options = {"check": SHA256, "expect": ZIP, **options}
+    download.download(site.url + NAME, path, **options)
+
+
+def leftovers(path: Path) -> list[str]:
+    return sorted(p.name for p in path.parent.iterdir() if p != path)
+
+
+def test_a_file_arrives_whole_and_leaves_nothing_else_behind(site: Site, tmp_path: Path):
+    site.files[NAME] = BODY
+    get(site, tmp_path / "new" / "a.zip")
+    assert (tmp_path / "new" / "a.zip").read_bytes() == BODY
+    assert leftovers(tmp_path / "new" / "a.zip") == []
+
+
+def test_server_errors_are_retried_with_growing_pauses(site: Site, tmp_path: Path, waits):
+    site.files[NAME] = BODY
+    site.faults[NAME] = [Fault(500), Fault(503), Fault(429)]
+    get(site, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    assert waits == [1, 2, 4]
+
+
+def test_retry_after_is_respected(site: Site, tmp_path: Path, waits):
+    site.files[NAME] = BODY
+    site.faults[NAME] = [Fault(503, retry_after="7")]
+    get(site, tmp_path / "a.zip")
+    assert waits == [7]
+
+
+def test_lasting_server_errors_end_in_one_message(site: Site, tmp_path: Path):
+    site.files[NAME] = BODY
+    site.faults[NAME] = [Fault(500)] * 10
+    with pytest.raises(InputError, match=r"set\.zip was not to be had in 3 attempts .*500"):
+        get(site, tmp_path / "a.zip", attempts=3)
+    assert len(site.requests) == 3
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_an_unreachable_server_ends_in_one_message(tmp_path: Path):
+    with pytest.raises(InputError, match="was not to be had in 2 attempts"):
+        download.download("http://127.0.0.1:9/x", tmp_path / "x", expect=ZIP, attempts=2)
+
+
+def test_a_cut_transfer_is_continued_where_it_stopped(site: Site, tmp_path: Path):
+    site.files[NAME] = BODY
+    site.faults[NAME] = [Fault(cut=6 * CHUNK), Fault(cut=12 * CHUNK)]
+    get(site, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    assert site.ranges(NAME) == [None, f"bytes={6 * CHUNK}-", f"bytes={12 * CHUNK}-"]
+
+
+def test_attempts_count_failures_that_gain_nothing(site: Site, tmp_path: Path):
+    site.files[NAME] = BODY
+    site.faults[NAME] = [Fault(cut=size) for size in range(CHUNK, len(BODY), CHUNK)]
+    get(site, tmp_path / "a.zip", attempts=2)
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+
+
+def test_a_server_that_ignores_ranges_and_always_cuts_does_not_loop(site: Site, tmp_path: Path):
+    site.files[NAME] = BODY
+    site.faults[NAME] = [Fault(cut=1000, ranges=False)] * 50
+    with pytest.raises(InputError, match="was not to be had in 3 attempts"):
+        get(site, tmp_path / "a.zip", attempts=3)
+    assert len(site.requests) < 6
+
+
+def test_a_later_run_continues_what_an_earlier_one_left(site: Site, tmp_path: Path):
+    site.files[NAME] = BODY
+    site.faults[NAME] = [Fault(cut=8 * CHUNK), Fault(500)]
+    with pytest.raises(InputError):
+        get(site, tmp_path / "a.zip", attempts=1)
+    with pytest.raises(InputError):
+        get(site, tmp_path / "a.zip", attempts=1)
+    assert leftovers(tmp_path / "a.zip") == ["a.zip.part", "a.zip.part.json"]
+    get(site, tmp_path / "a.zip")
+    assert site.ranges(NAME)[1:] == [f"bytes={8 * CHUNK}-"] * 2
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+
+
+def test_a_server_that_ignores_ranges_is_read_from_the_start(site: Site, tmp_path: Path):
+    site.files[NAME] = BODY
+    site.faults[NAME] = [Fault(cut=300_000), Fault(ranges=False)]
+    get(site, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("etag", [True, False])
+def test_a_file_that_changed_meanwhile_is_not_glued_together(
+    site: Site, tmp_path: Path, etag: bool
+):
+    site.files[NAME] = b"PK\x03\x04" + bytes(400_000)
+    site.faults[NAME] = [Fault(cut=300_000, etag=etag), Fault(etag=etag)]
+    with pytest.raises(InputError):
+        get(site, tmp_path / "a.zip", attempts=1)
+    site.files[NAME] = BODY
+    get(site, tmp_path / "a.zip", check=None)
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+
+
+def test_a_part_of_another_address_is_not_continued(site: Site, tmp_path: Path):
+    site.files["/other"] = BODY
+    site.faults["/other"] = [Fault(cut=10_000)]
+    with pytest.raises(InputError):
+        download.download(f"{site.url}/other", tmp_path / "a.zip", expect=ZIP, attempts=1)
+    site.files[NAME] = BODY
+    get(site, tmp_path / "a.zip")
+    assert site.ranges(NAME) == [None]
+
+
+def test_a_part_that_was_whole_when_the_run_was_killed_is_taken(site: Site, tmp_path: Path):
+    site.files[NAME] = BODY
+    site.faults[NAME] = [Fault(cut=CHUNK)]
+    with pytest.raises(InputError):
+        get(site, tmp_path / "a.zip", attempts=1)
+    (tmp_path / "a.zip.part").write_bytes(BODY)
+    get(site, tmp_path / "a.zip")
+    assert site.ranges(NAME) == [None, f"bytes={len(BODY)}-"]
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+
+
+def test_a_page_instead_of_the_file_is_named_before_the_checksum(site: Site, tmp_path: Path):
+    site.files[NAME] = HTML
+    with pytest.raises(InputError, match="the server sent an HTML page instead of a ZIP archive"):
+        get(site, tmp_path / "a.zip")
+    assert leftovers(tmp_path / "a.zip") == []
+
+
+def test_a_page_sent_once_is_fetched_over(site: Site, tmp_path: Path):
+    site.files[NAME] = BODY
+    site.faults[NAME] = [Fault(body=HTML)]
+    get(site, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+
+
+@pytest.mark.parametrize(
+    ("sent", "expect", "message"),
+    [
+        (b"not a zip", ZIP, "something else than a ZIP archive"),
+        (b"", ZIP, "an empty file instead of a ZIP archive"),
+        (b"\n <html lang=de>", TABLE, "an HTML page instead of a CSV table"),
+        (b"PK\x03\x04", HDF5, "something else than a HDF5 file"),
+        (b"version https://git-lfs.github.com/spec/v1", IMAGE, "something else than a image"),
+    ],
+)
+def test_content_of_another_type_is_named(
+    site: Site, tmp_path: Path, sent: bytes, expect: download.Kind, message: str
+):
+    site.files[NAME] = sent
+    with pytest.raises(InputError, match=message):
+        get(site, tmp_path / "a", check=None, expect=expect)
+
+
+def test_a_wrong_checksum_is_fetched_over_once_then_both_values_are_told(
+    site: Site, tmp_path: Path
+):
+    wrong = BODY[:-1] + b"?"
+    site.files[NAME] = wrong
+    found = hashlib.sha256(wrong).hexdigest()
+    with pytest.raises(InputError, match=f"sha256 checksum is {found}, not {SHA256.value}"):
+        get(site, tmp_path / "a.zip")
+    assert site.ranges(NAME) == [None, None]
+    site.faults[NAME] = [Fault()]
+    site.files[NAME] = BODY
+    get(site, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+
+
+def test_a_redirect_is_followed(site: Site, tmp_path: Path):
+    site.files["/real"] = BODY
+    site.faults[NAME] = [Fault(location="/real")]
+    get(site, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, NotFoundError), (403, InputError)])
+def test_refusals_are_not_retried(site: Site, tmp_path: Path, status: int, kind: type):
+    site.faults[NAME] = [Fault(status)]
+    with pytest.raises(kind, match=str(status)):
+        get(site, tmp_path / "a.zip")
+    assert len(site.requests) == 1
+
+
+def test_a_body_of_untold_length_is_taken(site: Site, tmp_path: Path):
+    site.files[NAME] = BODY
+    site.faults[NAME] = [Fault(length=False)]
+    get(site, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+
+
+def test_the_old_file_stays_until_the_new_one_is_whole(site: Site, tmp_path: Path):
+    (tmp_path / "a.zip").write_text("old")
+    site.files[NAME] = HTML
+    with pytest.raises(InputError):
+        get(site, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_text() == "old"
+
+
+def test_git_blob_checksum_is_git_s_own(tmp_path: Path):
+    (tmp_path / "x").write_bytes(BODY)
+    git = subprocess.run(
+        ["git", "hash-object", str(tmp_path / "x")], capture_output=True, text=True, check=True
+    )
+    assert Checksum("git-blob", "").of(tmp_path / "x") == git.stdout.strip()
+
+
+def test_a_local_file_is_copied_and_checked(tmp_path: Path):
+    (tmp_path / "x").write_bytes(BODY)
+    download.fetch(str(tmp_path / "x"), tmp_path / "y", check=SHA256, expect=ZIP)
+    assert (tmp_path / "y").read_bytes() == BODY
+    with pytest.raises(InputError, match="this is something else than a HDF5 file"):
+        download.fetch(str(tmp_path / "x"), tmp_path / "z", expect=HDF5)
+    with pytest.raises(NotFoundError, match="nothing does not exist"):
+        download.fetch(str(tmp_path / "nothing"), tmp_path / "z", expect=ZIP)
+
+
+# --- the collection of COVID-19 images ---
+
+COLUMNS = "patientid,offset,sex,age,finding,view,modality,folder,filename,license"
+
+
+def metadata(tmp_path: Path, *rows: str) -> Path:
+    path = tmp_path / "metadata.csv"
+    path.write_text("\n".join([COLUMNS, *rows]) + "\n")
+    return path
+
+
+def row(name: str, finding: str = "Pneumonia/Viral/COVID-19", view: str = "AP") -> str:
+    return f"1,0,M,60,{finding},{view},X-ray,images,{name},"
+
+
+@pytest.fixture
+def github(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(covid_metadata, "RAW", site.url)
+    monkeypatch.setattr(covid_images, "RAW", site.url)
+    monkeypatch.setattr(covid_images, "API", site.url)
+    return site
+
+
+def publish(site: Site, **images: bytes) -> None:
+    """Put images (`a_png` is a.png) and git's listing of them on the server."""
+    tree = []
+    for key, content in images.items():
+        name = key.replace("_", ".")
+        site.files[f"/ieee8023/covid-chestxray-dataset/{COMMIT}/images/{name}"] = content
+        sha = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        tree.append({"path": f"images/{name}", "type": "blob", "sha": sha})
+    listing = {"truncated": False, "tree": tree}
+    api = f"/repos/ieee8023/covid-chestxray-dataset/git/trees/{COMMIT}?recursive=1"
+    site.files[api] = json.dumps(listing).encode()
+
+
+COVID = [{"diagnosis": ["COVID-19"], "view": ["AP"]}]
+
+
+def test_only_the_images_that_pass_a_filter_are_fetched(github: Site, tmp_path: Path):
+    publish(github, a_png=PNG + b"a", b_png=PNG + b"b", c_png=PNG + b"c", d_png=PNG + b"d")
+    table = metadata(
+        tmp_path,
+        row("a.png"),
+        row("b.png", view="PA"),
+        row("c.png", "SARS"),
+        row("d.png", view="L"),
+    )
+    select = [*COVID, {"view": ["PA"]}]
+    fetch_covid_images(table, tmp_path / "images", select=select, commit=COMMIT)
+    assert sorted(p.name for p in (tmp_path / "images").iterdir()) == ["a.png", "b.png"]
+    assert not (tmp_path / "images.part").exists()
+
+
+def test_images_that_the_repository_lacks_are_left_out(github: Site, tmp_path: Path, caplog):
+    publish(github, a_png=PNG + b"a")
+    table = metadata(tmp_path, row("a.png"), row("gone.png"))
+    fetch_covid_images(table, tmp_path / "images", select=COVID, commit=COMMIT)
+    assert [p.name for p in (tmp_path / "images").iterdir()] == ["a.png"]
+    assert "1 of 2 images in the metadata do not exist: gone.png" in caplog.text
+
+
+def test_an_image_that_differs_from_git_s_hash_is_refused(github: Site, tmp_path: Path):
+    publish(github, a_png=PNG + b"a")
+    github.files[f"/ieee8023/covid-chestxray-dataset/{COMMIT}/images/a.png"] = PNG + b"x"
+    with pytest.raises(InputError, match=r"a\.png: git-blob checksum is"):
+        fetch_covid_images(
+            metadata(tmp_path, row("a.png")), tmp_path / "images", select=COVID, commit=COMMIT
+        )
+
+
+def test_a_killed_fetch_goes_on_with_what_it_lacks(github: Site, tmp_path: Path):
+    publish(github, a_png=PNG + b"a", b_png=PNG + b"b")
+    address = f"/ieee8023/covid-chestxray-dataset/{COMMIT}/images/"
+    github.faults[address + "b.png"] = [Fault(403)]
+    table = metadata(tmp_path, row("a.png"), row("b.png"))
+    with pytest.raises(InputError, match="403"):
+        fetch_covid_images(table, tmp_path / "images", select=COVID, commit=COMMIT)
+    assert not (tmp_path / "images").exists()
+    fetch_covid_images(table, tmp_path / "images", select=COVID, commit=COMMIT)
+    assert sorted(p.name for p in (tmp_path / "images").iterdir()) == ["a.png", "b.png"]
+    asked = [path for path, _ in github.requests]
+    assert asked.count(address + "a.png") == 1
+    assert sum("git/trees" in path for path in asked) == 1
+
+
+def test_images_no_longer_selected_go(github: Site, tmp_path: Path):
+    publish(github, a_png=PNG + b"a", b_png=PNG + b"b")
+    table = metadata(tmp_path, row("a.png"), row("b.png", view="PA"))
+    fetch_covid_images(table, tmp_path / "images", select=[{}], commit=COMMIT)
+    fetch_covid_images(table, tmp_path / "images", select=COVID, commit=COMMIT)
+    assert [p.name for p in (tmp_path / "images").iterdir()] == ["a.png"]
+
+
+def test_metadata_and_images_come_from_a_local_or_served_mirror(site: Site, tmp_path: Path):
+    mirror = tmp_path / "mirror" / "covid-chestxray-dataset"
+    (mirror / "images").mkdir(parents=True)
+    (mirror / "images" / "a b.png").write_bytes(PNG)
+    metadata(mirror, row("a b.png"), row("gone.png"))
+    for path in mirror.rglob("*.*"):
+        site.files[f"/m/covid-chestxray-dataset/{path.relative_to(mirror)}"] = path.read_bytes()
+    for name, address in (("local", str(mirror.parent)), ("served", f"{site.url}/m/")):
+        folder = tmp_path / name
+        fetch_covid_metadata(folder / "metadata.csv", commit=COMMIT, mirror=address)
+        fetch_covid_images(
+            folder / "metadata.csv",
+            folder / "images",
+            select=COVID,
+            commit=COMMIT,
+            mirror=address,
+        )
+        assert [p.name for p in (folder / "images").iterdir()] == ["a b.png"]
+
+
+def test_a_missing_mirror_is_one_clear_error(tmp_path: Path):
+    with pytest.raises(InputError, match=r"the mirror .*nowhere is no folder; correct `mirror`"):
+        fetch_covid_metadata(tmp_path / "m.csv", commit=COMMIT, mirror=str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match=r"lacks metadata\.csv \(looked for"):
+        fetch_covid_metadata(tmp_path / "m.csv", commit=COMMIT, mirror=str(tmp_path))
+
+
+# --- Kermany's set ---
+
+
+def archive(path: Path, *names: str) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(name, name)
+    return path
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_the_archive_is_held_against_its_published_checksum(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(kermany_archive, "URL", site.url + NAME)
+    site.files[NAME] = BODY
+    with pytest.raises(InputError, match=f"not {kermany_archive.SHA256}"):
+        kermany_archive.fetch_kermany_archive(tmp_path / "k.zip")
+    (tmp_path / "ChestXRay2017.zip").write_bytes(BODY)
+    kermany_archive.fetch_kermany_archive(tmp_path / "k.zip", mirror=str(tmp_path))
+    assert (tmp_path / "k.zip").read_bytes() == BODY
+
+
+def test_only_the_images_are_unpacked_and_none_outside_the_folder(tmp_path: Path):
+    good = ["chest_xray/train/NORMAL/IM-1.jpeg", "chest_xray/test/PNEUMONIA/person1_virus_2.jpeg"]
+    zipped = archive(
+        tmp_path / "k.zip",
+        *good,
+        "chest_xray/.DS_Store",
+        "__MACOSX/chest_xray/train/NORMAL/._IM-1.jpeg",
+        "chest_xray/train/NORMAL/._IM-1.jpeg",
+        "chest_xray/train/NORMAL/../../../../evil.jpeg",
+        "../evil.jpeg",
+        "/tmp/evil.jpeg",
+        "chest_xray/train/NORMAL/..\\evil.jpeg",
+    )
+    kermany_images.extract_kermany_images(zipped, tmp_path / "out" / "images")
+    expected = sorted(name.removeprefix("chest_xray/") for name in good)
+    assert files_below(tmp_path / "out") == [f"images/{name}" for name in expected]
+    assert not list(tmp_path.rglob("evil*"))
+
+
+def test_a_damaged_archive_leaves_nothing(tmp_path: Path):
+    zipped = archive(tmp_path / "k.zip", *(f"chest_xray/train/NORMAL/{i}.jpeg" for i in range(9)))
+    content = zipped.read_bytes()
+    zipped.write_bytes(
+        content.replace(
+            b"chest_xray/train/NORMAL/5.jpegchest", b"chest_xray/train/NORMAL/5.jpegCHEST"
+        )
+    )
+    for damaged in (zipped.read_bytes(), content[:300]):
+        zipped.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"k\.zip is damaged"):
+            kermany_images.extract_kermany_images(zipped, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_an_archive_of_something_else_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match="holds no images under"):
+        kermany_images.extract_kermany_images(archive(tmp_path / "k.zip", "a.txt"), tmp_path / "o")
+
+
+@pytest.mark.parametrize("level", ["", "train/"])
+def test_a_mirror_of_extracted_images_is_copied(tmp_path: Path, level: str):
+    mirror = tmp_path / "mirror"
+    assert not kermany_images.kermany_mirror_is_extracted(str(mirror))
+    for diagnosis in ("NORMAL", "PNEUMONIA"):
+        folder = mirror / "chest_xray" / level / diagnosis
+        folder.mkdir(parents=True)
+        (folder / "a.jpeg").write_text("x")
+        (folder / "._a.jpeg").write_text("x")
+    assert kermany_images.kermany_mirror_is_extracted(str(mirror))
+    kermany_images.extract_kermany_images(None, tmp_path / "out", mirror=str(mirror))
+    assert files_below(tmp_path / "out") == [f"{level}NORMAL/a.jpeg", f"{level}PNEUMONIA/a.jpeg"]
+
+
+# --- weights ---
+
+HDF5_BODY = HDF5.magic[0] + b"weights"
+
+
+def test_addresses_and_checksums_are_those_of_the_installed_keras():
+    spec = find_spec("keras")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent / "src" / "applications"
+    sources = "".join(
+        (folder / f"{name}.py").read_text() for name in ("vgg16", "resnet", "efficientnet")
+    )
+    sources = "".join(sources.replace('"\n', "\n").split()).replace('"', "")
+    for url, md5 in weights.WEIGHTS.values():
+        base, _, name = url.rpartition("/")
+        assert base in sources
+        assert md5 in sources
+        assert name.partition("_")[2] in sources or name in sources
+
+
+def test_weights_are_checked_recorded_and_held_against_the_record(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    md5 = hashlib.md5(HDF5_BODY).hexdigest()
+    monkeypatch.setitem(weights.WEIGHTS, "VGG16", (f"{site.url}/v.h5", md5))
+    site.files["/v.h5"] = HDF5_BODY + b"?"
+    with pytest.raises(InputError, match="md5 checksum is"):
+        weights.fetch_weights("VGG16", tmp_path / "v.h5")
+    site.files["/v.h5"] = HDF5_BODY
+    weights.fetch_weights("VGG16", tmp_path / "v.h5")
+    record = (tmp_path / "v.h5.sha256").read_text()
+    assert record == f"{hashlib.sha256(HDF5_BODY).hexdigest()}  v.h5\n"
+    weights.fetch_weights("VGG16", tmp_path / "v.h5")
+    (tmp_path / "v.h5").write_bytes(HDF5_BODY + b"other")
+    with pytest.raises(InputError, match=r"recorded .* when they were first used"):
+        weights.fetch_weights("VGG16", tmp_path / "w" / ".." / "v.h5", mirror=str(tmp_path))
+    assert files_below(tmp_path) == ["v.h5", "v.h5.sha256"]
+
+
+@pytest.mark.parametrize("place", ["weights", ""])
+def test_a_mirror_holds_weights_in_either_place(tmp_path: Path, place: str):
+    folder = tmp_path / "mirror" / place
+    folder.mkdir(parents=True)
+    (folder / weights.weight_file("EfficientNetB0")).write_bytes(HDF5_BODY)
+    weights.fetch_weights("EfficientNetB0", tmp_path / "e.h5", mirror=str(tmp_path / "mirror"))
+    assert (tmp_path / "e.h5").read_bytes() == HDF5_BODY
+
+
+def test_a_mirror_without_the_weights_is_one_clear_error(tmp_path: Path):
+    name = weights.weight_file("ResNet50")
+    with pytest.raises(InputError, match=rf"lacks {name} \(looked for .*weights/{name} and "):
+        weights.fetch_weights("ResNet50", tmp_path / "r.h5", mirror=str(tmp_path))
+
+
+def test_a_backbone_without_known_weights_says_what_to_give(tmp_path: Path):
+    with pytest.raises(InputError, match="for DenseNet121 give `weights"):
+        weights.fetch_weights("DenseNet121", tmp_path / "d.h5")

@@ -1,0 +1,489 @@
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from covidcxr.data.manifest import (
+    Examination,
+    SeenImages,
+    build_manifest,
+    draw_order,
+    examine_image,
+    image_ids,
+    perceptual_hash,
+    with_image_ids,
+    write_manifest,
+)
+from covidcxr.data.sources import CANDIDATE_COLUMNS
+from covidcxr.data.tables import MANIFEST, read_manifest
+from covidcxr.errors import InputError
+
+HEADER = "patientid,offset,sex,age,finding,view,modality,folder,filename,license"
+
+
+def film(seed: int, size: int = 128) -> np.ndarray:
+    """Draw a smooth random picture, as unlike the next as two radiographs are."""
+    coarse = np.random.default_rng(seed).normal(size=(12, 12))
+    picture = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.uint8(255 * (picture - picture.min()) / np.ptp(picture))
+
+
+def candidates(*keys: str, **columns: Any) -> pd.DataFrame:
+    texts = {"diagnosis": "x", "patient_id": list(keys), "view": "", "sex": "", "subtype": ""}
+    numbers = {"day": float("nan"), "age": float("nan")}
+    frame = pd.DataFrame({"key": list(keys), "path": list(keys)}).assign(
+        license="", **{**texts, **numbers, **columns}
+    )
+    return with_image_ids("s", frame[CANDIDATE_COLUMNS])
+
+
+def unlike(paths: Sequence[str]) -> list[Examination]:
+    """Examine made-up paths: all fit and unlike one another, but for those that say otherwise."""
+    found = []
+    for path in paths:
+        name = path.partition("=")[0]
+        bits = np.random.default_rng(list(name.encode())).integers(0, 2**63, 4, dtype=np.uint64)
+        reason = name if name in ("missing", "undecodable", "blank") else ""
+        found.append(Examination("" if reason else name, bits, reason))
+    return found
+
+
+def build(frame: pd.DataFrame, *parts: dict, timeline: dict | None = None, seed: int = 1):
+    classes = {f"c{number}": [{"source": "s", **part}] for number, part in enumerate(parts)}
+    spec = timeline and {"source": "s", "where": timeline}
+    return build_manifest(
+        {"s": frame}, classes=classes, timeline_spec=spec, seed=seed, examine=unlike
+    )
+
+
+KEYS = [f"{number:03}" for number in range(60)]
+
+
+def test_a_part_draws_its_count_and_the_manifest_fits_its_schema():
+    study = build(candidates(*KEYS), {"count": 20}, {"count": 30})
+    assert study.manifest["label"].tolist() == ["c0"] * 20 + ["c1"] * 30
+    assert study.manifest["image_id"].is_unique
+    for _, ids in study.manifest.groupby("label")["image_id"]:
+        assert ids.is_monotonic_increasing
+    assert set(study.manifest["patient_id"]) <= {f"s:{key}" for key in KEYS}
+    hexadecimal = study.manifest.assign(sha256="0" * 64)
+    MANIFEST.validate(hexadecimal)
+
+
+def test_a_part_without_a_count_takes_all():
+    assert len(build(candidates(*KEYS), {"count": None}).manifest) == len(KEYS)
+
+
+def test_the_draw_depends_on_the_seed_only():
+    first, again, other = (
+        build(candidates(*KEYS), {"count": 20}, seed=seed).manifest for seed in (1, 1, 2)
+    )
+    pd.testing.assert_frame_equal(first, again)
+    assert set(first["image_id"]) != set(other["image_id"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(KEYS), st.integers(0, 5), st.integers(1, 40))
+def test_the_draw_ignores_row_order_and_hardly_feels_images_that_come_or_go(
+    keys: list[str], gone: int, count: int
+):
+    whole = build(candidates(*KEYS), {"count": count}).manifest
+    shuffled = build(candidates(*keys), {"count": count}).manifest
+    pd.testing.assert_frame_equal(whole, shuffled)
+    fewer = build(candidates(*keys[gone:]), {"count": count}).manifest
+    assert len(set(whole["image_id"]) - set(fewer["image_id"])) <= gone
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 20))
+def test_a_larger_count_keeps_what_a_smaller_one_drew(fewer: int, more: int):
+    small = build(candidates(*KEYS), {"count": fewer}).manifest
+    large = build(candidates(*KEYS), {"count": fewer + more}).manifest
+    assert set(small["image_id"]) < set(large["image_id"])
+
+
+def test_the_order_of_a_part_feels_no_other_source_class_or_filter():
+    frame = candidates(*KEYS, diagnosis=["x", "y"] * 30)
+    order = draw_order(frame, "s", 1)["key"].tolist()
+    alone = draw_order(frame[frame["diagnosis"] == "y"], "s", 1)["key"].tolist()
+    assert alone == [key for key in order if key in set(alone)]
+    assert order != draw_order(frame, "other", 1)["key"].tolist()
+    where = {"where": {"diagnosis": ["y"]}, "count": 10}
+    lone = build(frame, where).manifest["image_id"]
+    second = build(frame, {"where": {"diagnosis": ["x"]}}, where).manifest
+    assert second[second["label"] == "c1"]["image_id"].tolist() == lone.tolist()
+
+
+def test_every_image_is_drawn_equally_often():
+    drawn = [
+        key
+        for seed in range(400)
+        for key in draw_order(candidates(*KEYS[:8]), "s", seed)["key"].head(2)
+    ]
+    counts = pd.Series(drawn).value_counts()
+    # Binomial(400, 1/4): mean 100, standard deviation 8.7.
+    assert len(counts) == 8
+    assert counts.between(60, 140).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(["missing", "undecodable", "blank", "twin", ""]), max_size=40))
+def test_bad_files_are_quarantined_and_the_next_in_order_takes_the_place(faults: list[str]):
+    keys = [f"{fault or 'good' + key}={key}" for fault, key in zip(faults, KEYS, strict=False)]
+    frame = candidates(*keys, *KEYS)
+    study = build(frame, {"count": 40})
+    assert len(study.manifest) == 40
+    good, bad = set(study.manifest["path"]), set(study.quarantine["path"])
+    examined = draw_order(frame, "s", 1)["key"].tolist()[: len(good | bad)]
+    assert good | bad == set(examined)
+    fault_of = dict(zip(keys, faults, strict=False))
+    twins = [key for key in examined if fault_of.get(key) == "twin"]
+    unfit = {key for key in examined if fault_of.get(key) in ("missing", "undecodable", "blank")}
+    assert bad == unfit | set(twins[1:])
+
+
+def test_the_result_does_not_depend_on_examining_in_threads(tmp_path: Path):
+    paths = []
+    for number in range(12):
+        Image.fromarray(film(number // 2)).save(
+            tmp_path / f"{number}.png", compress_level=number % 2
+        )
+        paths.append(str(tmp_path / f"{number}.png"))
+    frame = candidates(*paths)
+    spec: dict[str, Any] = {
+        "classes": {"c": [{"source": "s", "count": 6}]}, "timeline_spec": None, "seed": 3,
+    }  # fmt: skip
+    one = build_manifest({"s": frame}, **spec, examine=lambda ps: map(examine_image, ps))
+    with ThreadPoolExecutor(4) as pool:
+        many = build_manifest({"s": frame}, **spec, examine=lambda ps: pool.map(examine_image, ps))
+    pd.testing.assert_frame_equal(one.manifest, many.manifest)
+    pd.testing.assert_frame_equal(one.quarantine, many.quarantine)
+
+
+def test_no_image_is_in_two_classes_and_each_is_quarantined_once():
+    frame = candidates(*KEYS[:10], "missing=1")
+    study = build(frame, {"count": 4}, {"count": None})
+    assert study.manifest["path"].is_unique
+    assert len(study.manifest) == 10
+    assert len(study.quarantine) == 1
+
+
+def test_too_few_images_name_every_class_both_numbers_and_the_reasons():
+    frame = candidates(
+        *KEYS[:6], "missing=1", "missing=2", "blank=1", diagnosis=["x"] * 5 + ["y"] * 4
+    )
+    with pytest.raises(InputError) as caught:
+        build(
+            frame,
+            {"count": 7, "where": {"diagnosis": ["x"]}},
+            {"count": 3, "where": {"diagnosis": ["y"]}},
+        )
+    first, second = str(caught.value).splitlines()
+    assert "class c0: source s has 5 fit images, 7 asked for. Of its 9 images 5 pass" in first
+    assert "class c1: source s has 1 fit images, 3 asked for" in second
+    assert "3 were quarantined (1 blank, 2 missing)" in second
+
+
+def test_a_filter_that_nothing_passes_tells_the_values_there_are():
+    frame = candidates(*KEYS, diagnosis="COVID-19")
+    with pytest.raises(InputError, match="values of diagnosis there: 'COVID-19'"):
+        build(frame, {"count": None, "where": {"diagnosis": ["covid"]}})
+
+
+def test_patients_of_the_timeline_are_in_no_class():
+    frame = candidates(
+        *KEYS[:20],
+        patient_id=["p"] * 5 + KEYS[5:20],
+        day=[9.0, 3.0, 7.0, float("nan"), 1.0] + [0.0] * 15,
+        view=["PA"] * 4 + ["AP"] * 16,
+    )
+    part = {"where": {"diagnosis": ["x"], "view": ["AP"]}}
+    study = build(frame, part, timeline={"patient_id": ["p"], "view": ["PA"]})
+    assert study.timeline["day"].tolist() == [3, 7, 9]
+    assert set(study.timeline["label"]) == {"c0"}
+    assert set(study.timeline["patient_id"]) == {"s:p"}
+    assert "s:p" not in set(study.manifest["patient_id"])
+    assert len(study.manifest) == 15
+
+
+def test_a_copy_of_a_timeline_image_under_another_patient_stays_out():
+    frame = candidates("twin=1", "twin=2", *KEYS[:3], patient_id=["p", "q", "a", "b", "c"], day=1.0)
+    study = build(frame, {"count": None}, timeline={"patient_id": ["p"]})
+    assert len(study.manifest) == 3
+    assert study.quarantine["path"].tolist() == ["twin=2"]
+
+
+def test_a_timeline_without_images_is_a_table_without_rows(caplog):
+    study = build(candidates(*KEYS), {"count": 5}, timeline={"patient_id": ["nobody"]})
+    assert len(study.timeline) == 0
+    assert list(study.timeline.columns) == list(study.manifest.columns)
+    assert "timeline: no image" in caplog.text
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(min_size=1, max_size=150), min_size=1, max_size=12, unique=True))
+def test_image_ids_are_unique_safe_as_file_names_and_stable(keys: list[str]):
+    ids = image_ids("s", keys)
+    assert len({name.casefold() for name in ids}) == len(keys)
+    assert all(
+        set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+        for name in ids
+    )
+    assert dict(zip(keys[::-1], image_ids("s", keys[::-1]), strict=True)) == dict(
+        zip(keys, ids, strict=True)
+    )
+
+
+def test_image_ids_keep_the_stem():
+    assert image_ids("kermany", ["train/NORMAL/IM-0115-0001.jpeg"]) == ["kermany-IM-0115-0001"]
+
+
+# --- what a file holds ---
+
+
+@pytest.mark.parametrize("copy", ["jpeg", "half", "larger", "darker", "brighter", "webp"])
+def test_copies_of_a_film_are_recognised(tmp_path: Path, copy: str):
+    missed = 0
+    for seed in range(10):
+        picture = film(seed)
+        image = Image.fromarray(picture)
+        path = tmp_path / "copy.png"
+        if copy in ("jpeg", "webp"):
+            image.save(path, format=copy, quality=60)
+        elif copy in ("half", "larger"):
+            side = 64 if copy == "half" else 200
+            image.resize((side, side)).save(path)
+        else:
+            scale = 0.85 if copy == "darker" else 1.1
+            Image.fromarray(np.uint8(np.clip(picture * scale, 0, 255))).save(path)
+        seen = SeenImages()
+        seen.add("original", Examination("original", perceptual_hash(picture)))
+        missed += seen.duplicate(examine_image(path))[0] != "duplicate_perceptual"
+    assert missed == 0
+
+
+def test_unlike_films_are_told_apart_among_many():
+    seen = SeenImages()
+    for seed in range(150):
+        found = Examination(str(seed), perceptual_hash(film(seed)))
+        assert seen.duplicate(found) == ("", "")
+        seen.add(str(seed), found)
+    assert seen.duplicate(Examination("new", perceptual_hash(film(137))))[1].startswith(
+        "looks like 137 (0 of"
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 200), st.integers(0, 40))
+def test_the_nearest_of_many_hashes_is_found_as_by_brute_force(number: int, flipped: int):
+    rng = np.random.default_rng(number)
+    hashes = rng.integers(0, 2**63, (number, 4), dtype=np.uint64)
+    bits = np.unpackbits(hashes.view(np.uint8), axis=1)
+    asked = bits[number // 2].copy()
+    asked[rng.choice(256, flipped, replace=False)] ^= 1
+    distance = int((bits != asked).sum(axis=1).min())
+    seen = SeenImages()
+    for index, value in enumerate(hashes):
+        seen.add(str(index), Examination(str(index), value))
+    reason, detail = seen.duplicate(Examination("new", np.packbits(asked).view(np.uint64)))
+    assert reason == ("duplicate_perceptual" if distance <= 24 else "")
+    assert f"({distance} of 256" in detail or not reason
+
+
+@pytest.mark.parametrize("kind", ["black", "white", "noise", "speck", "sixteen bits"])
+def test_films_that_show_nothing_are_blank(tmp_path: Path, kind: str):
+    picture = np.full((200, 200), 255 if kind == "white" else 0, np.uint8)
+    if kind == "noise":
+        picture = np.uint8(np.random.default_rng(0).normal(128, 2, (200, 200)))
+    if kind == "speck":
+        picture[:10, :10] = 255
+    if kind == "sixteen bits":
+        picture = np.full((200, 200), 30000, np.uint16)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    assert examine_image(tmp_path / "a.png").reason == "blank"
+
+
+def test_a_faint_film_is_not_blank(tmp_path: Path):
+    Image.fromarray(film(0) // 4 + 100).save(tmp_path / "a.png")
+    assert examine_image(tmp_path / "a.png").reason == ""
+
+
+# --- whole collections on disk ---
+
+
+def collection(root: Path) -> None:
+    """Lay out a COVID-19 collection with everything that went wrong in the real one."""
+    images = root / "images"
+    images.mkdir(parents=True)
+    rows = []
+
+    def add(
+        name: str, patient: str, view: str = "AP", finding: str = "Pneumonia/Viral/COVID-19", **save
+    ) -> Path:
+        rows.append(f"{patient},{len(rows)},M,60,{finding},{view},X-ray,images,{name},CC BY 4.0")
+        path = images / name
+        Image.fromarray(film(len(rows))).save(path, **save)
+        return path
+
+    for number in range(6):
+        add(f"good{number}.png", f"p{number}")
+    Image.fromarray(film(50)).convert("RGBA").save(add("rgba.png", "p6"))
+    Image.fromarray(film(51)).convert("P").save(add("palette.png", "p7"))
+    Image.fromarray(film(52).astype(np.uint16) * 200).save(add("sixteen.png", "p8"))
+    Image.fromarray(film(53)).convert("RGB").save(add("webp.png", "p9"), format="webp")
+    add("gray.jpeg", "p9", finding='"COVID-19, ARDS"')
+    add("lateral-L.png", "p1", view="PA")
+    add("patient-pa.png", "p1", view="PA")
+    add("missing.png", "p10").unlink()
+    add("folder.png", "p10").unlink()
+    (images / "folder.png").mkdir()
+    for name in ("cut.png", "cut.jpeg"):
+        path = add(name, "p11")
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    add("empty.png", "p11").write_bytes(b"")
+    add("page.png", "p11").write_text("<html>not found</html>")
+    Image.new("L", (64, 64), 17).save(add("blank.png", "p12"))
+    add("same_bytes.png", "p13").write_bytes((images / "good0.png").read_bytes())
+    Image.fromarray(film(2)).resize((90, 90)).save(add("resized.jpeg", "p14"))
+    rows.append(rows[0])
+    (images / "without_a_row.png").write_bytes((images / "good1.png").read_bytes())
+    (root / "metadata.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+
+
+def write(tmp_path: Path, **options: Any) -> dict[str, pd.DataFrame]:
+    defaults: dict[str, Any] = {
+        "sources": {"covid": {"type": "covid_chestxray"}},
+        "classes": {
+            "covid": [{"source": "covid", "where": {"diagnosis": ["COVID-19"], "view": ["AP"]}}]
+        },
+        "timeline_spec": None,
+        "seed": 7,
+    }
+    names = ["manifest", "quarantine", "timeline", "collections"]
+    outputs = [tmp_path / "out" / f"{name}.csv" for name in names]
+    write_manifest({"covid": tmp_path / "covid"}, *outputs, **{**defaults, **options})
+    return {
+        "manifest": read_manifest(outputs[0]),
+        "quarantine": pd.read_csv(outputs[1]),
+        "timeline": read_manifest(outputs[2]),
+        "collections": pd.read_csv(outputs[3]),
+    }
+
+
+def test_a_collection_with_every_fault_gives_its_good_images_and_a_reason_for_each_other(
+    tmp_path: Path,
+):
+    collection(tmp_path / "covid")
+    tables = write(tmp_path)
+    quarantine = tables["quarantine"]
+    reasons = {Path(row.path).name: row.reason for row in quarantine.itertuples()}
+    copies = {
+        name: reasons.pop(name)
+        for name in list(reasons)
+        if name in ("good0.png", "same_bytes.png", "good1.png", "resized.jpeg")
+    }
+    assert reasons == {
+        "missing.png": "missing", "folder.png": "missing", "cut.png": "undecodable",
+        "cut.jpeg": "undecodable", "empty.png": "undecodable", "page.png": "undecodable",
+        "blank.png": "blank",
+    }  # fmt: skip
+    assert sorted(copies.values()) == ["duplicate_bytes", "duplicate_perceptual"]
+    stems = {Path(path).stem for path in tables["manifest"]["path"]} - {
+        "good0",
+        "same_bytes",
+        "good1",
+        "resized",
+    }
+    assert stems == {
+        "good2",
+        "good3",
+        "good4",
+        "good5",
+        "rgba",
+        "palette",
+        "sixteen",
+        "webp",
+        "gray",
+    }
+    assert len(tables["manifest"]) == 11
+    assert quarantine["detail"].notna().all()
+    assert set(quarantine["source"]) == {"covid"}
+    assert len(tables["timeline"]) == 0
+    counts = tables["collections"].set_index(["diagnosis", "view"])
+    assert counts.loc[("COVID-19", "AP"), ["images", "files"]].tolist() == [20, 18]
+    assert counts.loc[("COVID-19", "L"), "images"] == 1
+
+
+def test_nothing_is_written_when_images_are_too_few(tmp_path: Path):
+    collection(tmp_path / "covid")
+    with pytest.raises(InputError, match=r"has 11 fit images, 142 asked for.*2 missing"):
+        write(
+            tmp_path,
+            classes={"covid": [{"source": "covid", "count": 142, "where": {"view": ["AP"]}}]},
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_equal_patient_ids_of_two_sources_are_two_patients(tmp_path: Path):
+    for number in range(4):
+        Image.fromarray(film(number)).save(tmp_path / f"{number}.png")
+    for name, rows in (("a", "0.png,x,1\n1.png,x,2\n"), ("b", "2.png,y,1\n3.png,y,2\n")):
+        (tmp_path / f"{name}.csv").write_text("path,label,patient_id\n" + rows)
+    tables = write(
+        tmp_path,
+        sources={name: {"type": "csv", "table": str(tmp_path / f"{name}.csv")} for name in "ab"},
+        classes={"both": [{"source": "a"}, {"source": "b"}]},
+    )
+    assert tables["manifest"]["patient_id"].tolist() == ["a:1", "a:2", "b:1", "b:2"]
+
+
+def test_the_study_s_manifest_on_the_real_images(shared: Path, tmp_path: Path):
+    data = shared / "data"
+    (tmp_path / "kermany").mkdir()
+    (tmp_path / "kermany" / "images").symlink_to(data / "chest_xray")
+    (tmp_path / "covid").symlink_to(data / "covid-chestxray-dataset")
+    outputs = [
+        tmp_path / f"{name}.csv" for name in ("manifest", "quarantine", "timeline", "collections")
+    ]
+    frontal = {"diagnosis": ["COVID-19"], "view": ["AP", "AP Supine"]}
+    started = time.monotonic()
+    write_manifest(
+        {"covid": tmp_path / "covid", "kermany": tmp_path / "kermany"},
+        *outputs,
+        sources={"covid": {"type": "covid_chestxray"}, "kermany": {"type": "kermany"}},
+        classes={
+            "covid": [{"source": "covid", "count": 142, "where": frontal}],
+            "normal": [{"source": "kermany", "count": 300, "where": {"diagnosis": ["normal"]}}],
+            "pneumonia": [
+                {"source": "kermany", "count": 300, "where": {"diagnosis": ["pneumonia"]}}
+            ],
+        },
+        timeline_spec={"source": "covid", "where": {"patient_id": ["173"], "view": ["PA"]}},
+        seed=2020,
+    )
+    assert time.monotonic() - started < 60
+    manifest, timeline = read_manifest(outputs[0]), read_manifest(outputs[2])
+    assert manifest["label"].value_counts(sort=False).to_dict() == {
+        "covid": 142, "normal": 300, "pneumonia": 300,
+    }  # fmt: skip
+    assert manifest["sha256"].is_unique
+    assert timeline["day"].tolist() == [3, 7, 9, 10]
+    assert "covid:173" not in set(manifest["patient_id"])
+    quarantine = pd.read_csv(outputs[1])
+    assert set(quarantine["reason"]) <= {"missing", "duplicate_perceptual"}
+
+
+def test_one_film_published_twice_is_recognised_on_the_real_images(shared: Path):
+    images = shared / "data" / "covid-chestxray-dataset" / "images"
+    seen = SeenImages()
+    seen.add("case 67", examine_image(images / "A7E260CE-8A00-4C5F-A7F5-27336527A981.jpeg"))
+    assert seen.duplicate(examine_image(images / "case_76_1-3.png"))[0] == "duplicate_perceptual"
