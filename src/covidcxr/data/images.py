@@ -1,0 +1,81 @@
+"""All images of a cohort decoded once, into one array on disk."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from covidcxr.data.decode import decode_gray
+from covidcxr.data.tables import read_table
+from covidcxr.files import atomic
+from covidcxr.logs import progress
+
+
+def write_images(
+    table: str | Path, output: str | Path, *, size: int, threads: int | None = None
+) -> None:
+    """Decode the images of a cohort table into one `.npy` file.
+
+    Images go straight into the memory-mapped file, so memory does not grow with their number.
+
+    Parameters
+    ----------
+    table
+        CSV file with a column `path`, one row an image (`manifest.csv`, `timeline.csv`,
+        `synthetic.csv`).
+    output
+        `.npy` file to write: uint8 [rows, size, size], grayscale 0..255, in the table's order.
+    size
+        Side of the images, in pixels.
+    threads
+        Images decoded at a time; None leaves it to Python (a few more than there are processors).
+
+    Raises
+    ------
+    InputError
+        If the table has no column `path`, or an image cannot be decoded.
+    """
+    paths = read_table(table, ["path"])["path"].tolist()
+    with atomic(output) as temporary:
+        if not paths:  # nothing to map: an empty file cannot be
+            np.save(temporary, np.empty((0, size, size), np.uint8))
+            return
+        images = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=np.uint8, shape=(len(paths), size, size)
+        )
+
+        def fill(row: int) -> None:
+            images[row] = resize(decode_gray(paths[row]), size)
+
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in progress(pool.map(fill, range(len(paths))), total=len(paths), unit="image"):
+                pass
+        images.flush()
+
+
+def resize(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """Scale an image to a square, stretching it where it is not square (as in the study).
+
+    Shrinking averages over the pixels that fall together (`cv2.INTER_AREA`), enlarging interpolates
+    cubically. An image that shrinks along one side and grows along the other is shrunk first.
+
+    Parameters
+    ----------
+    image
+        uint8 [height, width].
+    size
+        Side of the result, in pixels.
+
+    Returns
+    -------
+    uint8 [size, size].
+    """
+    height, width = image.shape
+    shrunk = (min(width, size), min(height, size))
+    if shrunk != (width, height):
+        image = np.asarray(cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA), np.uint8)
+    if shrunk != (size, size):
+        image = np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
+    return image

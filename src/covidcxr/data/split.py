@@ -1,0 +1,80 @@
+"""The training images divided into folds for cross-validation."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from covidcxr.data.assignment import partition_groups
+from covidcxr.data.holdout import Unit, count_by_group, group_column
+from covidcxr.data.tables import read_manifest, read_table, write_table
+from covidcxr.errors import InputError
+from covidcxr.seeding import generator
+
+
+def write_split(
+    manifest: str | Path,
+    holdout: str | Path,
+    output: str | Path,
+    *,
+    unit: Unit,
+    folds: int,
+    seed: int,
+) -> None:
+    """Divide the training images into folds and write `split.csv` (image_id, split, fold).
+
+    Parameters
+    ----------
+    manifest
+        `manifest.csv`.
+    holdout
+        `holdout.csv` of the same manifest.
+    output
+        Table to write, rows in the manifest's order; fold is 0..folds-1, empty for test images.
+    unit
+        `patient` keeps every patient wholly in one fold; `image` divides images one by one.
+    folds
+        Number of folds, >= 2.
+    seed
+        The run's seed.
+
+    Raises
+    ------
+    InputError
+        If a class has fewer training patients (images, for `unit="image"`) than folds, or the
+        holdout table is not of this manifest.
+    """
+    images = read_manifest(manifest)
+    sides = read_table(holdout, ["image_id", "split"]).set_index("image_id")["split"]
+    if sides.index.duplicated().any() or set(sides.index) != set(images["image_id"]):
+        raise InputError(
+            f"{holdout} does not list the images of {manifest} once each: draw it anew"
+        )
+    split = images["image_id"].map(sides)
+    training = images[split == "train"]
+    fold = draw_folds(training, unit=unit, folds=folds, seed=seed)
+    write_table(
+        pd.DataFrame(
+            {
+                "image_id": images["image_id"],
+                "split": split,
+                "fold": fold.reindex(images.index).astype("Int64"),
+            }
+        ),
+        output,
+    )
+
+
+def draw_folds(images: pd.DataFrame, *, unit: Unit, folds: int, seed: int) -> "pd.Series[int]":
+    """Return the fold (0..folds-1) of every training image, on the index of `images`.
+
+    `images` needs the columns image_id, label and patient_id; see `write_split`.
+    """
+    groups = images.groupby("label")[group_column(unit)].nunique()
+    for label, count in groups.items():
+        if count < folds:
+            raise InputError(
+                f"class {label} has {count} training {unit}s, fewer than split.folds ({folds}): "
+                "some fold would have none to validate on; ask fewer folds, or draw more images"
+            )
+    fold_of = partition_groups(count_by_group(images, unit), folds, generator(seed, "split"))
+    return images[group_column(unit)].map(fold_of)
