@@ -1,0 +1,1 @@
+"""Tables and figures, made only from what earlier steps have written."""

@@ -1,0 +1,52 @@
+"""Size of every trained model: its file and its parameters."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+import pandas as pd
+
+from covidcxr.data.tables import write_table
+from covidcxr.errors import InputError
+
+BYTES_PER_MB = 1e6
+
+
+def write_model_table(models: Iterable[tuple[str, str, str | Path]], output: str | Path) -> None:
+    """Write `models.csv`: backbone, augmentation, size_mb, parameters, trainable_parameters.
+
+    Parameters
+    ----------
+    models
+        (backbone, augmentation, path of a complete model, `.keras`), in the order of the rows. The
+        models of all folds are of one size, so one of them stands for all.
+    output
+        Table to write. `size_mb` is the file's size in megabytes of 1e6 bytes; `parameters` counts
+        all weights, `trainable_parameters` those that training changes.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or is no Keras model.
+    """
+    rows = [
+        {"backbone": backbone, "augmentation": augmentation, **model_size(path)}
+        for backbone, augmentation, path in models
+    ]
+    write_table(pd.DataFrame(rows), output)
+
+
+def model_size(path: str | Path) -> dict[str, float | int]:
+    """Return size_mb, parameters and trainable_parameters of a model file."""
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no readable Keras model: {error}; train it anew") from error
+    return {
+        "size_mb": Path(path).stat().st_size / BYTES_PER_MB,
+        "parameters": int(model.count_params()),
+        "trainable_parameters": sum(
+            math.prod(variable.shape) for variable in model.trainable_variables
+        ),
+    }
