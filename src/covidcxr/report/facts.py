@@ -1,0 +1,236 @@
+"""Facts of a run from its tables: who stands where, what confounds, how sure, how long."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from covidcxr.report.formats import MISSING, listing
+
+Config = Mapping[str, Any]
+Row = dict[str, Any]
+
+ENSEMBLE = "ensemble"
+DOWNLOADED_TYPES = ("covid_chestxray", "kermany")
+
+PUBLISHED_PROTOCOL: dict[str, Any] = {
+    "image_size": 224,
+    "split.unit": "image",
+    "split.folds": 5,
+    "transform.vertical_flip": False,
+    "training.trainable": "head",
+    "training.epochs": 50,
+    "training.batch_size": 8,
+    "training.learning_rate": 1e-4,
+    "training.dense_units": 64,
+    "training.dropout": 0.5,
+    "training.normalize_features": False,
+    "training.class_weights": False,
+    "cyclegan.iterations": 5000,
+}
+"""Settings of the published study, by the dotted key of the config that stands for each."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The tables of a run. What a run does not have is an empty frame.
+
+    `manifest` and `split` as `covidcxr.data.tables` reads them; `explanations` has one
+    row for every Grad-CAM panel: figure, backbone, image_id, label, day, explained, predicted,
+    probability (in [0, 1]).
+    """
+
+    config: Config
+    manifest: pd.DataFrame
+    split: pd.DataFrame
+    quarantine: pd.DataFrame
+    classification: pd.DataFrame
+    synthetic: pd.DataFrame = field(default_factory=pd.DataFrame)
+    losses: pd.DataFrame = field(default_factory=pd.DataFrame)
+    collections: pd.DataFrame = field(default_factory=pd.DataFrame)
+    explanations: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the config."""
+        return list(self.config["classes"])
+
+    @property
+    def images(self) -> pd.DataFrame:
+        """The manifest with the split and fold of each image."""
+        return self.manifest.merge(self.split, on="image_id", how="inner", validate="one_to_one")
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """Return the rows of a frame as dictionaries."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def phantom_sources(config: Config) -> list[str]:
+    """Return the names of the sources whose images are drawn by the package."""
+    return [name for name, source in config["sources"].items() if source["type"] == "phantom"]
+
+
+def only_phantoms(run: Run) -> bool:
+    """Whether every image of the study is drawn by the package."""
+    return bool(run.manifest["source"].isin(phantom_sources(run.config)).all())
+
+
+def random_backbones(config: Config) -> list[str]:
+    """Return the backbones of the run that start from random weights."""
+    return [name for name in config["backbones"] if config["weights"].get(name) == "random"]
+
+
+def mirror_used(config: Config) -> bool:
+    """Whether anything of the run came through `mirror` instead of the pinned addresses."""
+    if not config.get("mirror"):
+        return False
+    downloads = any(source["type"] in DOWNLOADED_TYPES for source in config["sources"].values())
+    return downloads or "imagenet" in [config["weights"].get(name) for name in config["backbones"]]
+
+
+def confounded_classes(manifest: pd.DataFrame, column: str = "source") -> dict[str, str]:
+    """Return the classes that share no value of `column` with another class, and their values.
+
+    For such a class the column alone gives the label away. Unknown values ("") tell nothing.
+    """
+    found = {}
+    for label, values in manifest.groupby("label", sort=False)[column]:
+        own = set(values)
+        others = manifest.loc[manifest["label"] != label, column]
+        if "" not in own and len(others) and not others.isin(own).any():
+            found[str(label)] = listing(sorted(own))
+    return found
+
+
+def ages(manifest: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Return label, n, known (images with an age), median, lowest and highest age in years."""
+    rows = []
+    for label in classes:
+        age = manifest.loc[manifest["label"] == label, "age"]
+        rows.append((label, len(age), int(age.notna().sum()), age.median(), age.min(), age.max()))
+    return pd.DataFrame(rows, columns=["label", "n", "known", "median", "lowest", "highest"])
+
+
+def shared_patients(images: pd.DataFrame) -> set[str]:
+    """Return the patients with images in both the training and the test set."""
+    by_split = images.groupby("split")["patient_id"].agg(set)
+    return set(by_split.get("train", set())) & set(by_split.get("test", set()))
+
+
+def patients_in_several_folds(images: pd.DataFrame) -> set[str]:
+    """Return the patients whose training images stand in more than one fold."""
+    folds = images[images["split"] == "train"].groupby("patient_id")["fold"].nunique()
+    return set(folds.index[folds > 1])
+
+
+def synthetic_from_test(run: Run) -> int:
+    """Return how many synthetic images were made from a test image (there should be none)."""
+    if run.synthetic.empty:
+        return 0
+    test = run.split.loc[run.split["split"] == "test", "image_id"]
+    return int(run.synthetic["source_image_id"].isin(test).sum())
+
+
+def wilson(accuracy: float, n: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of an accuracy measured on `n` images."""
+    low, high = proportion_confint(round(accuracy * n), n, alpha=0.05, method="wilson")
+    return float(low), float(high)
+
+
+def test_ensembles(classification: pd.DataFrame) -> pd.DataFrame:
+    """Return the ensembles' rows on the test set, best accuracy first (ties keep their order)."""
+    rows = classification[
+        (classification["model"] == ENSEMBLE) & (classification["split"] == "test")
+    ]
+    return rows.sort_values("accuracy", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def runtimes(benchmarks: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Add up benchmark tables of Snakemake by rule.
+
+    Parameters
+    ----------
+    benchmarks
+        Table of each job by `<rule>/<wildcards>`, or `<rule>` alone, with columns `s` (seconds of
+        wall clock) and, where known, `cpu_time` (seconds) and `max_rss` (MB).
+
+    Returns
+    -------
+    DataFrame in order of falling total: step, jobs, total, mean, longest (seconds), cpu (seconds),
+    memory (largest max_rss, MB).
+    """
+    rows = []
+    for name, table in benchmarks.items():
+        # A table has one row a repetition; the last is the run whose outputs stand.
+        last = table.iloc[-1]
+        rows.append(
+            {
+                "step": name.split("/")[0],
+                "s": last["s"],
+                "cpu": last.get("cpu_time", np.nan),
+                "memory": last.get("max_rss", np.nan),
+            }
+        )
+    jobs = pd.DataFrame(rows, columns=["step", "s", "cpu", "memory"]).astype(
+        {"s": float, "cpu": float, "memory": float}
+    )
+    summary = jobs.groupby("step", as_index=False).agg(
+        jobs=("s", "size"),
+        total=("s", "sum"),
+        mean=("s", "mean"),
+        longest=("s", "max"),
+        cpu=("cpu", lambda values: values.sum(min_count=1)),
+        memory=("memory", "max"),
+    )
+    return summary.sort_values("total", ascending=False, kind="stable", ignore_index=True)
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, str]:
+    """Return the config as dotted keys and texts, in its own order; lists of parts one key each."""
+    if isinstance(config, Mapping) and config:
+        return {
+            key: text
+            for name, value in config.items()
+            for key, text in flatten(value, f"{prefix}.{name}" if prefix else str(name)).items()
+        }
+    if isinstance(config, list) and any(isinstance(item, Mapping) for item in config):
+        return {
+            key: text
+            for position, item in enumerate(config)
+            for key, text in flatten(item, f"{prefix}[{position}]").items()
+        }
+    if isinstance(config, list):
+        return {prefix: ", ".join(map(str, config)) or MISSING}
+    if isinstance(config, bool):
+        return {prefix: "yes" if config else "no"}
+    return {prefix: MISSING if config in (None, "", {}) else str(config)}
+
+
+def departures(config: Config) -> pd.DataFrame:
+    """Return the settings in which the run differs from the published study.
+
+    Returns
+    -------
+    DataFrame with columns setting, published, this_run; the settings are `PUBLISHED_PROTOCOL`,
+    the weights, and the fresh views per epoch. A key that the config lacks is passed over.
+    """
+    rows = []
+    for key, published in PUBLISHED_PROTOCOL.items():
+        value: Any = config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None and value != published:
+            texts = [flatten({"": item})[""] for item in (published, value)]
+            rows.append((key, *texts))
+    for backbone in config["backbones"]:
+        weights = config["weights"].get(backbone)
+        if weights != "imagenet":
+            rows.append((f"weights.{backbone}", "imagenet", str(weights)))
+    views, epochs = config.get("views"), config.get("training", {}).get("epochs")
+    if views is not None and epochs is not None and views < epochs:
+        rows.append(("views", "a new one every epoch", f"{views}, repeated in turn"))
+    return pd.DataFrame(rows, columns=["setting", "published", "this_run"])
