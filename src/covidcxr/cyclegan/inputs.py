@@ -1,0 +1,103 @@
+"""What CycleGAN training and synthesis read: a class's training images, and draws from them."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from covidcxr.data.tables import read_manifest, read_table
+from covidcxr.errors import InputError
+from covidcxr.seeding import generator
+
+CROP_SHARE = 0.9
+"""Smallest side of a random crop, as a share of the image side."""
+
+Grey = npt.NDArray[np.uint8]
+Unit = npt.NDArray[np.float32]
+
+
+def training_rows(
+    images: str | Path, manifest: str | Path, holdout: str | Path, label: str
+) -> tuple[Grey, pd.DataFrame]:
+    """Return the training images of one class and their manifest rows.
+
+    Parameters
+    ----------
+    images
+        `.npy` file, uint8 [n, size, size], rows as in `manifest`.
+    manifest
+        `manifest.csv`.
+    holdout
+        Table with `image_id` and `split`; only images with split `train` are returned.
+    label
+        The class.
+
+    Returns
+    -------
+    tuple
+        uint8 [m, size, size] and the m rows of the manifest, index 0..m-1.
+
+    Raises
+    ------
+    InputError
+        If the files do not fit each other, or the class has no training image.
+    """
+    array = np.load(images, mmap_mode="r")
+    table = read_manifest(manifest)
+    if len(array) != len(table):
+        raise InputError(
+            f"{images} holds {len(array)} images but {manifest} {len(table)} rows; make both anew"
+        )
+    split = read_table(holdout, ["image_id", "split"])
+    training = table["image_id"].isin(split.loc[split["split"] == "train", "image_id"])
+    chosen = training & (table["label"] == label)
+    if not chosen.any():
+        raise InputError(
+            f"no training image of class '{label}' in {manifest} and {holdout}; correct "
+            "cyclegan.source_class and cyclegan.target_class"
+        )
+    return np.asarray(array[chosen.to_numpy()]), table[chosen].reset_index(drop=True)
+
+
+def resize(image: Grey, size: int) -> Grey:
+    """Return a square uint8 image at `size` pixels a side, averaged over areas (`INTER_AREA`)."""
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
+
+
+def to_unit_range(images: Grey) -> Unit:
+    """Map uint8 grey values to float32 in [-1, 1]."""
+    return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def to_grey_values(images: Unit) -> Grey:
+    """Map values in [-1, 1] to uint8 grey values, rounded and clipped; undoes `to_unit_range`."""
+    return np.clip(np.rint((images + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def position(iteration: int, count: int, seed: int, domain: str) -> int:
+    """Return which of `count` images step `iteration` (0-based) draws.
+
+    Every run through the images has an order of its own, and each image stands in it once.
+    """
+    run, place = divmod(iteration, count)
+    return int(generator(seed, "cyclegan", "order", domain, run).permutation(count)[place])
+
+
+def random_crop(image: Grey, size: int, rng: np.random.Generator) -> Unit:
+    """Return a random square of a square uint8 image, mirrored half of the time.
+
+    Its side is at least `CROP_SHARE` of the image's.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [size, size, 1] in [-1, 1].
+    """
+    side = int(rng.integers(round(CROP_SHARE * len(image)), len(image) + 1))
+    top, left = rng.integers(len(image) - side + 1, size=2)
+    crop = image[top : top + side, left : left + side]
+    if rng.random() < 0.5:
+        crop = crop[:, ::-1]
+    return to_unit_range(resize(np.ascontiguousarray(crop), size))[..., None]

@@ -1,0 +1,49 @@
+"""How TensorFlow, Keras and OpenCV are set up before a step computes."""
+
+import contextlib
+import logging
+
+import cv2
+import keras
+import tensorflow as tf
+
+log = logging.getLogger("covidcxr")
+
+
+def configure(*, threads: int, seed: int) -> None:
+    """Set the process up for a step: threads, GPU memory on demand, seeds, deterministic kernels.
+
+    Parameters
+    ----------
+    threads
+        Processor threads of TensorFlow's kernels and of OpenCV. TensorFlow takes the number at its
+        first computation and keeps it for the life of the process.
+    seed
+        Seed of TensorFlow's and Keras' global generators (`covidcxr.seeding.integer_seed`).
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    # A process that has computed already (tests, notebooks) keeps its devices and threads.
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1 if threads == 1 else 2)
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    cv2.setNumThreads(threads)
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    log.info("TensorFlow %s on %d GPU and %d thread(s)", tf.__version__, len(gpus), threads)
+
+
+def set_precision(model: keras.Model, policy: str) -> None:
+    """Let the layers with weights compute under a Keras dtype policy; variables stay float32.
+
+    Parameters
+    ----------
+    model
+        Its layers are changed in place. Under `mixed_float16` its output may be float16.
+    policy
+        `mixed_float16` (for a GPU; slower than float32 on a CPU) or `float32`.
+    """
+    for layer in model.layers:
+        if layer.weights and not isinstance(layer, keras.layers.Normalization):
+            layer.dtype_policy = policy

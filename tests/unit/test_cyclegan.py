@@ -1,0 +1,372 @@
+import logging
+import shutil
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from covidcxr.cyclegan import checkpoint
+from covidcxr.cyclegan import cyclegan as training
+from covidcxr.cyclegan.cyclegan import (
+    CycleGANSettings,
+    loss_table,
+    train_cyclegan,
+    training_digest,
+)
+from covidcxr.cyclegan.inputs import (
+    position,
+    random_crop,
+    to_grey_values,
+    to_unit_range,
+    training_rows,
+)
+from covidcxr.cyclegan.pool import ImagePool
+from covidcxr.data.tables import MANIFEST_COLUMNS
+from covidcxr.errors import InputError
+from covidcxr.runtime import configure
+
+SETTINGS = {
+    "source_class": "well",
+    "target_class": "ill",
+    "image_size": 32,
+    "iterations": 6,
+    "decay_from": 0.5,
+    "filters": 4,
+    "residual_blocks": 1,
+    "learning_rate": 2e-4,
+    "cycle_weight": 10.0,
+    "identity_weight": 5.0,
+    "pool_size": 2,
+    "ema_decay": 0.999,
+    "checkpoint_every": 2,
+}
+
+
+class InterruptedTrainingError(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Ten images of 40 px, of two classes used and one not; the last of each is a test image."""
+    folder = tmp_path_factory.mktemp("inputs")
+    labels = ["well"] * 4 + ["ill"] * 4 + ["other"] * 2
+    rng = np.random.default_rng(0)
+    np.save(folder / "images.npy", rng.integers(0, 256, (10, 40, 40), dtype=np.uint8))
+    ids = [f"a-{i}" for i in range(10)]
+    table = pd.DataFrame(
+        {
+            "image_id": ids,
+            "path": [f"{i}.png" for i in ids],
+            "label": labels,
+            "patient_id": [f"a:{i}" for i in ids],
+            "source": "a",
+            "sha256": "0" * 64,
+        },
+        columns=MANIFEST_COLUMNS,
+    )
+    table.to_csv(folder / "manifest.csv", index=False)
+    split = ["test" if i in (3, 7, 9) else "train" for i in range(10)]
+    pd.DataFrame({"image_id": ids, "split": split}).to_csv(folder / "holdout.csv", index=False)
+    return folder
+
+
+def tables(folder):
+    return folder / "images.npy", folder / "manifest.csv", folder / "holdout.csv"
+
+
+def train(inputs, folder, *, xla=False, mixed_precision=False, **changed):
+    """Train, with everything written to `folder`; return `folder`."""
+    train_cyclegan(
+        *tables(inputs),
+        folder / "generator.keras",
+        folder / "backward.keras",
+        folder / "losses.csv",
+        folder / "samples.png",
+        checkpoints=folder / "checkpoints",
+        settings=SETTINGS | changed,
+        seed=7,
+        threads=1,
+        mixed_precision=mixed_precision,
+        xla=xla,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(inputs):
+    """Results of an uninterrupted training."""
+    return train(inputs, inputs / "whole")
+
+
+@pytest.fixture(scope="module")
+def interrupted(inputs):
+    """What a training leaves that dies after five of six steps: checkpoints of steps 2 and 4."""
+    advance = training._advance
+
+    def dying(step, batch, iteration, *rest):
+        if iteration == 5:
+            raise InterruptedTrainingError
+        return advance(step, batch, iteration, *rest)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InterruptedTrainingError):
+        patch.setattr(training, "_advance", dying)
+        train(inputs, inputs / "interrupted")
+    return inputs / "interrupted"
+
+
+def weights(folder):
+    return [
+        weight
+        for name in ("generator", "backward")
+        for weight in keras.models.load_model(folder / f"{name}.keras").get_weights()
+    ]
+
+
+def assert_same_result(one, other):
+    for a, b in zip(weights(one), weights(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for name in ("losses.csv", "samples.png"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+@pytest.mark.parametrize("damage", [False, True])
+def test_interrupted_and_resumed_training_equals_an_uninterrupted_one(
+    inputs, whole, interrupted, tmp_path, caplog, damage
+):
+    """With the newest checkpoint cut off, too: the one before it serves."""
+    shutil.copytree(interrupted, tmp_path / "run")
+    if damage:
+        newest = sorted((tmp_path / "run" / "checkpoints").glob("step-*.npz"))[-1]
+        newest.write_bytes(newest.read_bytes()[:-1000])
+    with caplog.at_level(logging.INFO, "covidcxr"):
+        resumed = train(inputs, tmp_path / "run")
+    assert ("is damaged" in caplog.text) == damage
+    assert f"going on from the checkpoint of step {2 if damage else 4}" in caplog.text
+    assert_same_result(whole, resumed)
+    assert not (resumed / "checkpoints").exists()
+
+
+def test_checkpoint_of_another_training_is_refused(interrupted, tmp_path, caplog):
+    shutil.copytree(interrupted / "checkpoints", tmp_path / "checkpoints")
+    assert checkpoint.latest(tmp_path / "checkpoints", "another digest") is None
+    assert "starting anew" in caplog.text
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_digest_tells_trainings_apart_and_knows_what_does_not_matter():
+    images = np.zeros((2, 4, 4), np.uint8)
+
+    def digest(source=images, target=images, seed=1, xla=False, **changed):
+        settings = CycleGANSettings(**SETTINGS | changed)
+        return training_digest(settings, source, target, seed=seed, xla=xla)
+
+    others = [
+        digest(source=images + 1),
+        digest(target=images + 1),
+        digest(seed=2),
+        digest(xla=True),
+        *(digest(**{key: SETTINGS[key] * 2}) for key in SETTINGS if key.endswith("weight")),
+        digest(iterations=7),
+    ]
+    assert len({digest(), *others}) == len(others) + 1
+    assert digest(checkpoint_every=1) == digest()
+
+
+def test_only_training_images_of_the_class_are_read(inputs):
+    images, rows = training_rows(*tables(inputs), "ill")
+    assert list(rows["image_id"]) == ["a-4", "a-5", "a-6"]
+    np.testing.assert_array_equal(images, np.load(inputs / "images.npy")[4:7])
+
+
+def test_array_that_does_not_fit_the_manifest_is_reported(inputs, tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((9, 40, 40), np.uint8))
+    with pytest.raises(InputError, match=r"holds 9 images.*10 rows"):
+        training_rows(tmp_path / "images.npy", *tables(inputs)[1:], "ill")
+
+
+def test_draws_of_a_step_follow_from_seed_and_iteration():
+    images = np.random.default_rng(0).integers(0, 256, (5, 40, 40), dtype=np.uint8)
+
+    def draw(iteration, seed):
+        pools = ImagePool(2), ImagePool(2)
+        batch = training.draw_batch(iteration, images, images, *pools, 32, seed)
+        return np.concatenate([batch.source, batch.target]).tobytes() + batch.augmentation.tobytes()
+
+    assert draw(3, 1) == draw(3, 1)
+    assert len({draw(3, 1), draw(4, 1), draw(3, 2)}) == 3
+
+
+def test_losses_are_means_over_ten_steps():
+    settings = CycleGANSettings(**SETTINGS | {"iterations": 25})
+    history = np.arange(25 * 8, dtype=np.float32).reshape(25, 8)
+    table = loss_table(history, settings)
+    assert list(table["iteration"]) == [10, 20, 25]
+    np.testing.assert_allclose(table["adversarial_forward"], [36, 116, 176])
+    np.testing.assert_allclose(table["learning_rate"], [2e-4, 2e-4 * 6 / 12.5, 2e-4 * 1 / 12.5])
+
+
+def test_samples_show_originals_and_real_targets_in_the_first_and_last_row(inputs, whole):
+    picture = cv2.imread(str(whole / "samples.png"), cv2.IMREAD_GRAYSCALE)
+    images = np.load(inputs / "images.npy")
+    assert picture.shape == (4 * 32, 8 * 32)
+    for row, image in ((0, images[0]), (3, images[4])):
+        small = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(picture[32 * row : 32 * row + 32, :32], small)
+
+
+def test_moving_average_equals_its_definition_and_models_hold_the_trained_weights(inputs):
+    configure(threads=1, seed=0)
+    settings = CycleGANSettings(**SETTINGS | {"ema_decay": 0.15})
+    networks = training.build_networks(settings, 7, mixed_precision=False)
+    step = training.make_step(networks, settings, xla=False)
+    pools = ImagePool(2), ImagePool(2)
+    images = np.load(inputs / "images.npy")
+    expected = [v.numpy() for v in networks.generator_variables]
+    for iteration, decay in enumerate((0.1, 0.15, 0.15)):
+        batch = training.draw_batch(iteration, images[:4], images[4:], *pools, 32, 7)
+        training._advance(step, batch, iteration, pools, settings)
+        trained = [v.numpy() for v in networks.generator_variables]
+        expected = [
+            decay * old + (1 - decay) * new for old, new in zip(expected, trained, strict=True)
+        ]
+    forward, backward = training.averaged_generators(networks, settings)
+    averages = forward.trainable_variables + backward.trainable_variables
+    for average, value in zip(averages, expected, strict=True):
+        np.testing.assert_allclose(average.numpy(), value, rtol=1e-4, atol=1e-6)
+
+
+def test_first_step_of_adam_moves_every_weight_by_the_learning_rate(inputs):
+    """Adam's first step is rate x sign(gradient), for the weights of all four networks."""
+    configure(threads=1, seed=0)
+    settings = CycleGANSettings(**SETTINGS)
+    networks = training.build_networks(settings, 7, mixed_precision=False)
+    step = training.make_step(networks, settings, xla=False)
+    variables = networks.generator_variables + networks.discriminator_variables
+    before = [v.numpy() for v in variables]
+    images = np.load(inputs / "images.npy")
+    pools = ImagePool(2), ImagePool(2)
+    batch = training.draw_batch(0, images[:4], images[4:], *pools, 32, 7)
+    training._advance(step, batch, 0, pools, settings)
+    for variable, old in zip(variables, before, strict=True):
+        moved = np.abs(variable.numpy() - old)
+        assert moved.max() <= 2e-4 * 1.01
+        # The offset of a block's last normalisation has no gradient: the next one takes it out.
+        if variable.ndim == 4:
+            assert np.median(moved) == pytest.approx(2e-4, rel=0.05)
+
+
+def test_overlarge_learning_rate_is_reported(inputs, tmp_path):
+    with pytest.raises(InputError, match=r"diverged by step [23]: .*cyclegan\.learning_rate"):
+        train(inputs, tmp_path, learning_rate=1e30, iterations=10)
+
+
+def test_same_class_twice_and_unknown_class_are_reported(inputs, tmp_path):
+    with pytest.raises(InputError, match="both 'well'"):
+        train(inputs, tmp_path, target_class="well")
+    with pytest.raises(InputError, match="no training image of class 'absent'"):
+        train(inputs, tmp_path, target_class="absent")
+
+
+@pytest.fixture
+def advance(inputs):
+    """Return a function that does `count` first steps and returns networks and losses of each."""
+
+    def run(count, *, mixed_precision=False, xla=False):
+        configure(threads=1, seed=0)
+        settings = CycleGANSettings(**SETTINGS)
+        networks = training.build_networks(settings, 7, mixed_precision=mixed_precision)
+        step = training.make_step(networks, settings, xla=xla)
+        images, pools = np.load(inputs / "images.npy"), (ImagePool(2), ImagePool(2))
+        rows = []
+        for iteration in range(count):
+            batch = training.draw_batch(iteration, images[:4], images[4:], *pools, 32, 7)
+            rows.append(training._advance(step, batch, iteration, pools, settings))
+        return networks, np.array(rows)
+
+    return run
+
+
+def test_half_precision_starts_with_the_same_losses_trains_and_saves_float32(advance):
+    full, losses = advance(1)
+    half, half_losses = advance(20, mixed_precision=True)
+    np.testing.assert_allclose(half_losses[0], losses[0], rtol=0.02)
+    # The loss scale is found by trial, and steps with too large a one change nothing.
+    assert np.abs(half.generator_weights.numpy() - full.generator_weights.numpy()).max() > 1e-4
+    assert np.isfinite(half.generator_weights.numpy()).all()
+    for model in training.averaged_generators(half, CycleGANSettings(**SETTINGS)):
+        assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+
+
+@pytest.mark.slow
+def test_xla_starts_with_the_same_losses(advance):
+    (_, plain), (_, compiled) = advance(3), advance(3, xla=True)
+    np.testing.assert_allclose(compiled[0], plain[0], rtol=1e-3)
+    np.testing.assert_allclose(compiled, plain, rtol=0.05)
+
+
+@pytest.mark.slow
+def test_published_configuration_takes_steps(inputs, tmp_path):
+    """256 px, 9 blocks, 64 filters."""
+    folder = train(inputs, tmp_path, image_size=256, filters=64, residual_blocks=9, iterations=2)
+    model = keras.models.load_model(folder / "generator.keras")
+    assert model.output_shape == (None, 256, 256, 1)
+    assert np.isfinite(pd.read_csv(folder / "losses.csv").to_numpy()).all()
+
+
+def test_every_run_through_the_images_shows_each_once_in_a_new_order():
+    runs = [[position(run * 7 + i, 7, 3, "source") for i in range(7)] for run in range(4)]
+    assert all(sorted(run) == list(range(7)) for run in runs)
+    assert len({tuple(run) for run in runs}) > 1
+
+
+def test_crops_are_parts_of_the_image_and_half_of_them_mirrored():
+    # Grey rises from left to right, so a mirrored crop falls.
+    ramp = np.tile(np.arange(0, 200, 2, dtype=np.uint8), (100, 1))
+    rng = np.random.default_rng(0)
+    crops = [random_crop(ramp, 50, rng)[..., 0] for _ in range(200)]
+    slopes = np.array([crop[0, -1] - crop[0, 0] for crop in crops])
+    assert 60 < (slopes < 0).sum() < 140
+    # The side is 90 to 100 of 100 px; averaging 50 columns takes half a column off at each end.
+    widths = np.abs(slopes) * 127.5 / 2
+    assert widths.min() > 86
+    assert widths.max() < 100
+
+
+def test_grey_values_survive_the_way_to_unit_range_and_back():
+    grey = np.arange(256, dtype=np.uint8)
+    unit = to_unit_range(grey)
+    assert unit.min() == -1
+    assert unit.max() == 1
+    np.testing.assert_array_equal(to_grey_values(unit), grey)
+    np.testing.assert_array_equal(to_grey_values(np.float32([-3, 3])), [0, 255])
+
+
+def test_folder_keeps_the_last_two_checkpoints_and_reads_back_the_newest(tmp_path):
+    for iteration in (10, 20, 30):
+        checkpoint.save(tmp_path, iteration, "digest", {"a": np.arange(iteration)})
+    assert [p.name for p in sorted(tmp_path.iterdir())] == [
+        "step-00000020.npz",
+        "step-00000030.npz",
+    ]
+    done, state = checkpoint.latest(tmp_path, "digest")
+    assert done == 30
+    np.testing.assert_array_equal(state["a"], np.arange(30))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
+def test_damaged_checkpoint_is_passed_over(tmp_path, damage):
+    checkpoint.save(tmp_path, 10, "digest", {"a": np.arange(1000)})
+    checkpoint.save(tmp_path, 20, "digest", {"a": np.arange(1000)})
+    path = tmp_path / "step-00000020.npz"
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 1
+    path.write_bytes({"cut": content[:-100], "flipped": content, "empty": b""}[damage])
+    assert checkpoint.latest(tmp_path, "digest")[0] == 10
+
+
+def test_no_checkpoint_in_an_absent_folder(tmp_path):
+    assert checkpoint.latest(tmp_path / "absent", "digest") is None

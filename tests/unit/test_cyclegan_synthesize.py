@@ -1,0 +1,103 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from covidcxr.cyclegan.networks import build_generator
+from covidcxr.cyclegan.synthesize import synthesize
+from covidcxr.data.tables import MANIFEST_COLUMNS
+from covidcxr.errors import InputError
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """Twelve images of 40 px: 8 `well` (two of them for testing), 4 `ill`."""
+    ids = [f"a-{i:02d}" for i in range(12)]
+    images = np.random.default_rng(0).integers(0, 256, (12, 40, 40), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    columns = {
+        "image_id": ids,
+        "path": ids,
+        "label": ["well"] * 8 + ["ill"] * 4,
+        "patient_id": [f"a:p{i // 2}" for i in range(12)],
+        "source": "a",
+        "sha256": "0" * 64,
+    }
+    pd.DataFrame(columns, columns=MANIFEST_COLUMNS).to_csv(tmp_path / "manifest.csv", index=False)
+    split = ["test" if i in (2, 5) else "train" for i in range(12)]
+    pd.DataFrame({"image_id": ids, "split": split}).to_csv(tmp_path / "holdout.csv", index=False)
+    build_generator(32, 4, 1, seed=1).save(tmp_path / "generator.keras")
+    return tmp_path
+
+
+def run(inputs, count, seed=5, size=48):
+    folder = inputs / f"out{count}-{seed}"
+    synthesize(
+        inputs / "generator.keras",
+        inputs / "images.npy",
+        inputs / "manifest.csv",
+        inputs / "holdout.csv",
+        folder / "synthetic.csv",
+        folder / "synthetic.npy",
+        folder / "png",
+        count=count,
+        source_class="well",
+        target_class="ill",
+        image_size=size,
+        gan_size=32,
+        seed=seed,
+    )
+    return pd.read_csv(folder / "synthetic.csv", dtype=str), np.load(folder / "synthetic.npy")
+
+
+def test_made_from_training_images_of_the_source_class_without_repetition(inputs):
+    table, images = run(inputs, 6)
+    assert set(table["source_image_id"]) == {f"a-0{i}" for i in (0, 1, 3, 4, 6, 7)}
+    assert list(table["image_id"]) == [f"synthetic-{i}" for i in table["source_image_id"]]
+    assert set(table["label"]) == {"ill"}
+    patients = [f"a:p{int(i[-2:]) // 2}" for i in table["source_image_id"]]
+    assert list(table["patient_id"]) == patients
+    assert images.shape == (6, 48, 48)
+    assert images.dtype == np.uint8
+
+
+def test_array_rows_and_pictures_are_the_rows_of_the_table(inputs):
+    table, images = run(inputs, 4)
+    for path, image in zip(table["path"], images, strict=True):
+        np.testing.assert_array_equal(cv2.imread(path, cv2.IMREAD_GRAYSCALE), image)
+
+
+def test_image_is_the_translation_of_its_source(inputs):
+    table, images = run(inputs, 3, size=32)
+    model = build_generator(32, 4, 1, seed=1)
+    originals = np.load(inputs / "images.npy")
+    for image_id, image in zip(table["source_image_id"], images, strict=True):
+        small = cv2.resize(originals[int(image_id[-2:])], (32, 32), interpolation=cv2.INTER_AREA)
+        out = np.asarray(model(small[None, ..., None] / np.float32(127.5) - 1))[0, ..., 0]
+        np.testing.assert_allclose(image, (out + 1) * 127.5, atol=0.51)
+
+
+def test_fewer_images_are_the_first_of_more(inputs):
+    few, few_images = run(inputs, 2)
+    many, many_images = run(inputs, 5)
+    assert list(few["image_id"]) == list(many["image_id"][:2])
+    np.testing.assert_array_equal(few_images, many_images[:2])
+
+
+def test_another_seed_draws_other_images(inputs):
+    drawn = {tuple(run(inputs, 3, seed)[0]["image_id"]) for seed in range(4)}
+    assert len(drawn) > 1
+
+
+def test_none_asked_gives_valid_empty_files(inputs):
+    table, images = run(inputs, 0)
+    assert len(table) == 0
+    assert list(table.columns) == ["image_id", "path", "label", "source_image_id", "patient_id"]
+    assert images.shape == (0, 48, 48)
+    assert images.dtype == np.uint8
+    assert list((inputs / "out0-5" / "png").iterdir()) == []
+
+
+def test_more_than_there_are_is_an_error_with_both_numbers(inputs):
+    with pytest.raises(InputError, match=r"7 synthetic images.*6 training images"):
+        run(inputs, 7)
