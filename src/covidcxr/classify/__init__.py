@@ -1,0 +1,1 @@
+"""Training of the classifiers and the ensemble of their folds."""

@@ -1,0 +1,1 @@
+"""Backbones, augmented views and the bank of cached features."""

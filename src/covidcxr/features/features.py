@@ -1,0 +1,245 @@
+"""The bank of cached features: the frozen part of a backbone, run once per image and view."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import tensorflow as tf
+
+from covidcxr.data.tables import read_table, write_table
+from covidcxr.errors import InputError
+from covidcxr.features.augment import Transform, augmented_view
+from covidcxr.features.backbone import split_backbone
+from covidcxr.files import atomic
+from covidcxr.logs import progress
+from covidcxr.runtime import configure, set_precision
+from covidcxr.seeding import integer_seed
+
+log = logging.getLogger("covidcxr")
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """The part of a backbone that is run once per image.
+
+    Attributes
+    ----------
+    run
+        uint8 [batch_size, size, size, 1] -> array [batch_size, *shape].
+    batch_size
+        The one batch size that `run` takes.
+    shape, dtype
+        Of the array of one image.
+    """
+
+    run: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.generic]]
+    batch_size: int
+    shape: tuple[int, ...]
+    dtype: type[np.generic]
+
+
+def build_extractor(
+    backbone: keras.Model, trainable: str, batch_size: int, mixed_precision: bool = False
+) -> Extractor:
+    """Return what is run once per image; for `all` that is nothing, the images pass as uint8."""
+    size = backbone.input_shape[1]
+    if trainable == "all":
+        return Extractor(lambda batch: batch, batch_size, (size, size, 1), np.uint8)
+    model, _ = split_backbone(backbone, trainable)
+    if mixed_precision:
+        set_precision(model, "mixed_float16")
+    # One graph of one batch shape: the kernels and their memory are laid out once.
+    signature = [tf.TensorSpec((batch_size, size, size, 1), tf.uint8)]
+    graph = tf.function(
+        lambda images: tf.cast(model(images, training=False), tf.float32),
+        input_signature=signature,
+    )
+    return Extractor(
+        lambda batch: graph(batch).numpy(), batch_size, tuple(model.output_shape[1:]), np.float32
+    )
+
+
+def extract(
+    extractor: Extractor,
+    count: int,
+    image: Callable[[int], npt.NDArray[np.uint8]],
+    label: str,
+) -> Iterator[tuple[slice, npt.NDArray[np.generic]]]:
+    """Run `extractor` over `count` images; yield where each result belongs, and the result.
+
+    The next batch is prepared on a thread of its own while the network computes the current one.
+
+    Parameters
+    ----------
+    image
+        Position in 0..count-1 -> uint8 [size, size].
+    label
+        Text of the progress bar.
+    """
+    step = extractor.batch_size
+
+    def prepare(start: int) -> npt.NDArray[np.uint8]:
+        batch = np.stack([image(i) for i in range(start, min(start + step, count))])
+        missing = step - len(batch)
+        return np.pad(batch, ((0, missing), (0, 0), (0, 0)))[..., None]
+
+    starts = range(0, count, step)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        progress(total=count, desc=label, unit="image") as bar,
+    ):
+        coming = [pool.submit(prepare, start) for start in starts[:1]]
+        for start in starts:
+            batch = coming.pop().result()
+            if start + step < count:
+                coming.append(pool.submit(prepare, start + step))
+            stop = min(start + step, count)
+            yield slice(start, stop), extractor.run(batch)[: stop - start]
+            bar.update(stop - start)
+
+
+def write_features(
+    backbone: str | Path,
+    images: str | Path,
+    table: str | Path,
+    holdout: str | Path | None,
+    output_clean: str | Path,
+    output_views: str | Path,
+    output_rows: str | Path,
+    *,
+    trainable: str,
+    views: int,
+    transform: Transform,
+    seed: int,
+    threads: int,
+    batch_size: int = 32,
+    mixed_precision: bool = False,
+) -> None:
+    """Write the features of a cohort: of all images as they are, of training images in views.
+
+    Parameters
+    ----------
+    backbone
+        `.keras` file of `covidcxr.features.backbone.write_backbone`.
+    images
+        uint8 [n, size, size], rows as in `table`.
+    table
+        CSV with a column `image_id`.
+    holdout
+        CSV `image_id, split`: the images with `train` get views. None: all get views.
+    output_clean
+        float32 [n, *cut] (uint8 for `all`): features of the images as they are.
+    output_views
+        The same dtype, [m, views, *cut]: features of the m training images' views, all of them
+        augmented.
+    output_rows
+        CSV `image_id, clean_row, view_row`, rows as in `table`; `view_row` is empty for images
+        without views.
+    trainable
+        Where the backbone is cut, see `covidcxr.features.backbone.cut_layer`.
+    views
+        Augmented views of an image.
+    transform
+        Limits of the random transform.
+    seed
+        Seed of the run.
+    threads
+        Processor threads.
+    batch_size
+        Images a forward pass.
+    mixed_precision
+        Compute in float16 (GPU).
+
+    Raises
+    ------
+    InputError
+        Rows, images and split do not belong together, or the size is not the backbone's.
+    """
+    configure(threads=threads, seed=integer_seed(seed, "features"))
+    pixels = np.load(images, mmap_mode="r")
+    ids = read_table(table, ["image_id"])["image_id"].tolist()
+    rows = feature_rows(ids, _training_ids(holdout))
+    network = keras.models.load_model(backbone)
+    size = network.input_shape[1]
+    if pixels.shape != (len(ids), size, size):
+        raise InputError(
+            f"{images} holds an array {list(pixels.shape)}; {table} and {backbone} ask for "
+            f"{[len(ids), size, size]}: make the images anew"
+        )
+    extractor = build_extractor(network, trainable, batch_size, mixed_precision)
+    trained = np.flatnonzero(rows["view_row"].notna())
+
+    def view(position: int) -> npt.NDArray[np.uint8]:
+        row, number = trained[position // views], position % views
+        return augmented_view(pixels[row], ids[row], number, transform, seed)
+
+    with atomic(output_clean) as temporary:
+        _save(temporary, (len(ids),), extractor, lambda i: pixels[i], f"{network.name} images")
+    with atomic(output_views) as temporary:
+        _save(temporary, (len(trained), views), extractor, view, f"{network.name} views")
+    write_table(rows, output_rows)
+
+
+def feature_rows(ids: Sequence[str], training: set[str] | None) -> pd.DataFrame:
+    """Tell where the features of each image stand.
+
+    Parameters
+    ----------
+    ids
+        Image names in the order of the image array.
+    training
+        Names of the images that get augmented views; None for all of them.
+
+    Returns
+    -------
+    DataFrame
+        image_id, clean_row (int), view_row (Int64, missing where there are no views).
+
+    Raises
+    ------
+    InputError
+        A training image is not among `ids`.
+    """
+    if training is not None and training - set(ids):
+        missing = sorted(training - set(ids))
+        raise InputError(
+            f"{len(missing)} training images of the split are not in the table of images, such as "
+            f"{missing[0]}: make the split anew"
+        )
+    rows = pd.DataFrame({"image_id": pd.Series(ids, dtype=str), "clean_row": range(len(ids))})
+    trains = rows["image_id"].isin(rows["image_id"] if training is None else list(training))
+    rows["view_row"] = (trains.cumsum() - 1).astype("Int64").where(trains)
+    return rows
+
+
+def _training_ids(holdout: str | Path | None) -> set[str] | None:
+    if holdout is None:
+        return None
+    split = read_table(holdout, ["image_id", "split"])
+    return set(split.loc[split["split"] == "train", "image_id"])
+
+
+def _save(
+    path: Path,
+    leading: tuple[int, ...],
+    extractor: Extractor,
+    image: Callable[[int], npt.NDArray[np.uint8]],
+    label: str,
+) -> None:
+    """Write the features of prod(`leading`) images as one array [*leading, *shape]."""
+    count = int(np.prod(leading))
+    shape = (*leading, *extractor.shape)
+    if count == 0:
+        np.save(path, np.zeros(shape, extractor.dtype))
+        return
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=extractor.dtype, shape=shape)
+    flat = array.reshape(count, *extractor.shape)
+    for where, values in extract(extractor, count, image, label):
+        flat[where] = values
+    array.flush()

@@ -1,0 +1,300 @@
+"""Training on cached features: what learns, what is kept, what never reaches a training fold."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.class_weight import compute_class_weight
+
+from covidcxr.classify.train import (
+    Fitting,
+    balanced_weights,
+    cross_entropy,
+    divide,
+    fit,
+    read_bank,
+    shuffled_batches,
+    train_fold,
+    usable_synthetic,
+)
+from covidcxr.errors import InputError
+from covidcxr.features.features import write_features
+from tests.unit.tiny import CLASSES, TRANSFORM, tiny_images, tiny_study
+
+CUTS = ["head", "last_block", "all"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a study with a feature bank for each cut and six synthetic images of covid."""
+    folder = tiny_study(tmp_path_factory.mktemp("study"))
+    manifest = pd.read_csv(folder / "manifest.csv")
+    sources = manifest.loc[manifest["label"] == "normal"].iloc[:6]
+    pd.DataFrame(
+        {
+            "image_id": [f"synthetic-{k}" for k in range(6)],
+            "label": "covid",
+            "source_image_id": sources["image_id"].to_numpy(),
+            "patient_id": sources["patient_id"].to_numpy(),
+        }
+    ).to_csv(folder / "synthetic.csv", index=False)
+    np.save(folder / "synthetic.npy", tiny_images([0] * 6, seed=1))
+    for cut in CUTS:
+        for cohort, images, table, holdout in (
+            ("real", "images.npy", "manifest.csv", folder / "split.csv"),
+            ("synthetic", "synthetic.npy", "synthetic.csv", None),
+        ):
+            bank = folder / cut / cohort
+            write_features(
+                folder / "tiny.keras",
+                folder / images,
+                folder / table,
+                holdout,
+                bank / "clean.npy",
+                bank / "views.npy",
+                bank / "rows.csv",
+                trainable=cut,
+                views=2,
+                transform=TRANSFORM,
+                seed=1,
+                threads=1,
+            )
+    return folder
+
+
+def train(
+    study: Path, out: Path, **changes: object
+) -> tuple[keras.Model, pd.DataFrame, pd.DataFrame]:
+    """Train fold 0 of the study; return the saved model, the history and the predictions."""
+    settings = {
+        "classes": CLASSES,
+        "fold": 0,
+        "backbone": "tiny",
+        "augmentation": "v1",
+        "seed": 1,
+        "threads": 1,
+        "trainable": "head",
+        "epochs": 3,
+        "learning_rate": 0.01,
+        **changes,
+    }
+    train_fold(
+        study / str(settings["trainable"]) / "real",
+        study / "tiny.keras",
+        study / "manifest.csv",
+        study / "split.csv",
+        out / "model.keras",
+        out / "history.csv",
+        out / "predictions.csv",
+        **settings,
+    )
+    return (
+        keras.models.load_model(out / "model.keras"),
+        pd.read_csv(out / "history.csv"),
+        pd.read_csv(out / "predictions.csv"),
+    )
+
+
+def with_synthetic(study: Path, count: int) -> dict[str, object]:
+    return {
+        "synthetic": study / "synthetic.csv",
+        "synthetic_features": study / "head" / "synthetic",
+        "n_synthetic": count,
+    }
+
+
+@pytest.mark.parametrize("trainable", CUTS)
+def test_the_saved_model_on_raw_images_gives_the_written_predictions(
+    trainable: str, study: Path, tmp_path: Path
+) -> None:
+    model, history, predictions = train(study, tmp_path, trainable=trainable)
+    split = pd.read_csv(study / "split.csv")
+    expected = split.loc[(split["split"] == "test") | (split["fold"] == 0), "image_id"]
+    assert predictions["image_id"].tolist() == expected.tolist()
+    images = np.load(study / "images.npy")[expected.index]
+    written = predictions[[f"p_{name}" for name in CLASSES]].to_numpy()
+    np.testing.assert_allclose(model.predict(images[..., None], verbose=0), written, atol=1e-4)
+    # The kept weights are those of the epoch of lowest validation loss.
+    validates = expected.isin(split.loc[split["fold"] == 0, "image_id"]).to_numpy()
+    labels = predictions["label"].map(CLASSES.index).to_numpy()
+    loss = cross_entropy(written[validates], labels[validates])
+    assert loss == pytest.approx(history["val_loss"].min(), rel=1e-4)
+    assert history["best"].tolist() == (history["val_loss"] == history["val_loss"].min()).tolist()
+
+
+@pytest.mark.parametrize(
+    ("trainable", "changed"),
+    [("head", set()), ("last_block", {"second"}), ("all", {"first", "second"})],
+)
+def test_only_the_trainable_part_of_the_backbone_changes(
+    trainable: str, changed: set[str], study: Path, tmp_path: Path
+) -> None:
+    model, _, _ = train(study, tmp_path, trainable=trainable)
+    before = keras.models.load_model(study / "tiny.keras")
+    moved = set()
+    for layer in before.layers:
+        pairs = zip(layer.get_weights(), model.get_layer(layer.name).get_weights(), strict=True)
+        if any(not np.array_equal(a, b) for a, b in pairs):
+            moved.add(layer.name)
+    assert moved == changed
+
+
+def test_it_learns(study: Path, tmp_path: Path) -> None:
+    _, history, predictions = train(study, tmp_path, epochs=30)
+    scores = predictions[[f"p_{name}" for name in CLASSES]].to_numpy()
+    accuracy = (scores.argmax(axis=1) == predictions["label"].map(CLASSES.index)).mean()
+    assert accuracy > 0.9
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+
+
+@pytest.mark.parametrize("trainable", ["head", "all"])
+def test_the_same_seed_gives_the_same_tables(trainable: str, study: Path, tmp_path: Path) -> None:
+    first, second, other = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    train(study, first, trainable=trainable)
+    train(study, second, trainable=trainable)
+    train(study, other, trainable=trainable, seed=2)
+    for name in ("history.csv", "predictions.csv"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+        assert (first / name).read_bytes() != (other / name).read_bytes()
+
+
+def test_synthetic_images_enter_training_only(study: Path, tmp_path: Path) -> None:
+    _, plain, without = train(study, tmp_path / "a")
+    _, joined, with_them = train(study, tmp_path / "b", **with_synthetic(study, 6))
+    assert with_them["image_id"].tolist() == without["image_id"].tolist()
+    assert not np.allclose(plain["loss"], joined["loss"])
+
+
+@pytest.mark.parametrize("option", ["mixed_precision", "xla"])
+def test_switches_for_speed_change_little(option: str, study: Path, tmp_path: Path) -> None:
+    # Without dropout, whose draws depend on the number type and the compiler.
+    settings = {"trainable": "last_block", "dropout": 0.0, "epochs": 2, "learning_rate": 0.001}
+    _, plain, _ = train(study, tmp_path / "a", **settings)
+    model, other, predictions = train(study, tmp_path / "b", **settings, **{option: True})
+    np.testing.assert_allclose(other["val_loss"], plain["val_loss"], rtol=0.05)
+    assert {str(layer.compute_dtype) for layer in model.layers} == {"float32"}
+    assert np.isfinite(predictions["p_covid"]).all()
+
+
+def test_class_weights_change_the_training(study: Path, tmp_path: Path) -> None:
+    balanced = np.array([0] * 8 + [1] * 4)
+    np.testing.assert_allclose(
+        balanced_weights(balanced, 2),
+        compute_class_weight("balanced", classes=np.array([0, 1]), y=balanced),
+    )
+    # Weighing counts only where classes differ in size, which synthetic images bring about.
+    _, plain, _ = train(study, tmp_path / "a", **with_synthetic(study, 6))
+    _, weighed, _ = train(study, tmp_path / "b", class_weights=True, **with_synthetic(study, 6))
+    assert not np.allclose(plain["loss"], weighed["loss"])
+
+
+def test_a_linear_classifier_reaches_the_loss_of_logistic_regression() -> None:
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 3, 150)
+    features = (rng.normal(0, 1, (150, 4)) + np.eye(3, 4)[classes]).astype(np.float32)
+    reference = LogisticRegression(C=np.inf, max_iter=1000).fit(features, classes)
+    expected = cross_entropy(reference.predict_proba(features), classes)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="logits")])
+    history = fit(
+        model,
+        lambda _: features,
+        classes,
+        features,
+        classes,
+        Fitting(epochs=60, batch_size=20, learning_rate=0.02),
+        rng,
+    )
+    assert history["val_loss"].min() == pytest.approx(expected, rel=0.01)
+
+
+def test_epochs_go_through_the_views_in_turn(study: Path) -> None:
+    bank = read_bank(study / "head" / "real")
+    asked = []
+
+    def view(epoch: int) -> np.ndarray:
+        asked.append(epoch)
+        return bank.view_of(["s-000", "s-002", "s-004"], epoch % 2)
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    classes = np.array([0, 1, 2])
+    fit(model, view, classes, view(0), classes, Fitting(4, 2, 0.1), np.random.default_rng(0))
+    assert asked == [0, 0, 1, 2, 3]
+    assert not np.array_equal(view(0), view(1))
+
+
+def test_a_diverging_training_is_told(study: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="learning_rate"):
+        train(study, tmp_path, trainable="all", learning_rate=1e30)
+    assert not (tmp_path / "model.keras").exists()
+
+
+def test_features_cut_elsewhere_are_refused(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "last_block").symlink_to(study / "head")
+    for name in ("tiny.keras", "manifest.csv", "split.csv"):
+        (tmp_path / name).symlink_to(study / name)
+    with pytest.raises(InputError, match="last_block"):
+        train(tmp_path, tmp_path / "out", trainable="last_block")
+
+
+@given(st.integers(1, 60), st.integers(1, 9))
+def test_an_epoch_takes_every_row_once(count: int, batch_size: int) -> None:
+    index, present = shuffled_batches(count, batch_size, np.random.default_rng(0))
+    assert index.shape == present.shape
+    assert index.shape[1] == batch_size
+    assert sorted(index[present == 1]) == list(range(count))
+    assert (present.sum(axis=1) > 0).all()
+
+
+def samples(study: Path) -> pd.DataFrame:
+    split = pd.read_csv(study / "split.csv", dtype={"fold": "Int64"})
+    return pd.read_csv(study / "manifest.csv").merge(split, on="image_id")
+
+
+def test_the_parts_of_a_fold_are_disjoint_and_complete(study: Path) -> None:
+    table = samples(study)
+    training, validation, test = divide(table, CLASSES, 1)
+    parts = [set(part.ids) for part in (training, validation, test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == len(table)
+    assert parts[1] == set(table.loc[(table["fold"] == 1).fillna(False), "image_id"])
+    labels = table.set_index("image_id")["label"]
+    assert [CLASSES[k] for k in training.classes] == labels[training.ids].tolist()
+
+
+def test_splits_that_do_not_fit_are_refused(study: Path) -> None:
+    table = samples(study)
+    with pytest.raises(InputError, match="no validation images for fold 7"):
+        divide(table, CLASSES, 7)
+    with pytest.raises(InputError, match="covid"):
+        divide(table, CLASSES[1:], 0)
+    with pytest.raises(InputError, match=r"no training images of .*covid"):
+        divide(table.loc[(table["label"] != "covid") | (table["split"] == "test")], CLASSES, 0)
+    with pytest.raises(InputError, match="lacks image s-000"):
+        divide(table.assign(split=table["split"].where(table["image_id"] != "s-000")), CLASSES, 0)
+
+
+def test_translations_of_validation_patients_and_of_test_images_stay_out() -> None:
+    table = pd.DataFrame(
+        {
+            "image_id": ["x0", "x1", "x2", "x3"],
+            "label": "covid",
+            "source_image_id": ["a", "b", "c", "d"],
+            "patient_id": ["s:1", "s:2", "s:1", "s:3"],
+        }
+    )
+    options = {"validation_patients": {"s:2"}, "test_images": {"d"}, "classes": CLASSES}
+    chosen = usable_synthetic(table, 3, **options)
+    assert chosen.ids == ["x0", "x2"]
+    assert chosen.classes.tolist() == [0, 0]
+    with pytest.raises(InputError, match="x3 was made from the test image d"):
+        usable_synthetic(table, 4, **options)
+    with pytest.raises(InputError, match="5 synthetic images"):
+        usable_synthetic(table, 5, **options)
+    with pytest.raises(InputError, match="covid"):
+        usable_synthetic(table, 3, **{**options, "classes": CLASSES[1:]})
