@@ -1,0 +1,51 @@
+# `make demo` and `make test` do all the set-up on a machine with Python 3.11 and a package index.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SCRIPTS := src workflow/scripts tests
+
+.PHONY: demo test lint format lock docs real clean
+
+demo: $(INSTALLED)
+	$(BIN)/snakemake --cores all --configfile config/demo.yaml
+	@echo "Open results/demo/report.html"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+# The whole study on the images in ../shared (30 to 60 minutes on two cores).
+real: $(INSTALLED)
+	$(BIN)/snakemake --cores all --configfile tests/real/config.yaml
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint --configfile config/demo.yaml
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+# Resolve pyproject.toml anew into the lock file.
+lock: $(INSTALLED)
+	$(BIN)/python -m pip install pip-tools==7.6.2
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
+	    --no-emit-find-links --no-emit-trusted-host --extra workflow --extra dev \
+	    --output-file requirements.lock pyproject.toml
+
+# config/README.md from the schema.
+docs: $(INSTALLED)
+	$(BIN)/python workflow/scripts/config_readme.py workflow/schemas/config.schema.yaml > config/README.md
+
+$(INSTALLED): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) .snakemake

@@ -1,0 +1,231 @@
+"""The configuration of a run: validated against its JSON schema, completed with its defaults."""
+
+import copy
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from covidcxr.errors import InputError
+
+Schema = Mapping[str, Any]
+
+
+def read_schema(path: str | Path) -> dict[str, Any]:
+    """Read a JSON schema written as YAML."""
+    return dict(yaml.safe_load(Path(path).read_text()))
+
+
+def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return `config` with every default of `schema` filled in, after all checks.
+
+    Parameters
+    ----------
+    config
+        The configuration as read from YAML; it is not changed.
+    schema
+        JSON schema (draft 2020-12) as read by `read_schema`.
+
+    Raises
+    ------
+    InputError
+        On the first thing wrong: an unknown key (with the nearest known one), a wrong type or
+        value, a name that is used but not defined. The message names the key.
+    """
+    _check_schema(config, schema)
+    completed: dict[str, Any] = _fill(copy.deepcopy(dict(config)), schema, schema)
+    _check_references(completed)
+    return completed
+
+
+def check_paths(config: Mapping[str, Any]) -> None:
+    """Check that the local files and folders named in a completed `config` exist.
+
+    Raises
+    ------
+    InputError
+        Naming the key and the missing path.
+    """
+    mirror = config["mirror"]
+    if mirror is not None and not is_address(mirror) and not Path(mirror).is_dir():
+        raise InputError(
+            f"config key 'mirror': there is no folder '{mirror}'; correct it or set it to null"
+        )
+    for name, options in config["sources"].items():
+        if options["type"] == "csv" and not Path(options["table"]).is_file():
+            raise InputError(
+                f"config key 'sources.{name}.table': there is no file '{options['table']}'"
+            )
+    for backbone in config["backbones"]:
+        weights = config["weights"][backbone]
+        if weights not in ("imagenet", "random") and not Path(weights).is_file():
+            raise InputError(
+                f"config key 'weights.{backbone}': there is no file '{weights}'; "
+                "give 'imagenet', 'random' or the path of a no-top weight file"
+            )
+
+
+def is_address(location: str) -> bool:
+    """Tell whether `location` is an http(s) address rather than a local path."""
+    return location.startswith(("http://", "https://"))
+
+
+def describe(schema: Schema) -> Iterator[tuple[str, str, Any, str]]:
+    """Yield (key, type, default or None, description) of every documented key, in schema order."""
+    yield from _describe(schema, schema, "")
+
+
+def _check_schema(config: Mapping[str, Any], schema: Schema) -> None:
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
+    error = jsonschema.exceptions.best_match(errors)
+    if error is None:
+        return
+    key = ".".join(str(part) for part in error.absolute_path) or "(top level)"
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = list(error.schema.get("properties", {}))
+        unknown = next(name for name in error.instance if name not in known)
+        near = difflib.get_close_matches(str(unknown), known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+        where = "" if key == "(top level)" else f"{key}."
+        raise InputError(f"config key '{where}{unknown}' is unknown; {hint}")
+    if error.validator == "required":
+        where = "" if key == "(top level)" else f" in '{key}'"
+        raise InputError(f"config: a key is missing{where}: {error.message}")
+    meaning = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
+    raise InputError(f"config key '{key}': {error.message}" + (f" ({meaning})" if meaning else ""))
+
+
+def _fill(value: Any, schema: Any, root: Schema) -> Any:
+    """Fill the defaults of `schema` into `value`, in place where it is a mapping or a list."""
+    schema = _resolve(schema, root)
+    if not isinstance(schema, Mapping):
+        return value
+    for branch in schema.get("allOf", []):
+        if jsonschema.Draft202012Validator(branch["if"]).is_valid(value):
+            _fill(value, branch["then"], root)
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        for name, sub in properties.items():
+            sub = _resolve(sub, root)
+            if name not in value and isinstance(sub, Mapping) and "default" in sub:
+                value[name] = copy.deepcopy(sub["default"])
+            if name in value:
+                value[name] = _fill(value[name], sub, root)
+        other = schema.get("additionalProperties")
+        if isinstance(other, Mapping):
+            for name in value:
+                if name not in properties:
+                    value[name] = _fill(value[name], other, root)
+    elif isinstance(value, list) and "items" in schema:
+        value = [_fill(item, schema["items"], root) for item in value]
+    return value
+
+
+def _resolve(schema: Any, root: Schema) -> Any:
+    if not isinstance(schema, Mapping) or "$ref" not in schema:
+        return schema
+    target: Any = root
+    for part in schema["$ref"].removeprefix("#/").split("/"):
+        target = target[part]
+    # What stands beside a reference (a default, say) completes it.
+    return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+
+
+def _describe(schema: Any, root: Schema, prefix: str) -> Iterator[tuple[str, str, Any, str]]:
+    schema = _resolve(schema, root)
+    for name, raw in schema.get("properties", {}).items():
+        sub = _resolve(raw, root)
+        if not isinstance(sub, Mapping) or "description" not in sub:
+            continue
+        key = f"{prefix}{name}"
+        yield key, _type_of(sub), sub.get("default"), " ".join(sub["description"].split())
+        yield from _describe(sub, root, f"{key}.")
+        other = _resolve(sub.get("additionalProperties"), root)
+        if isinstance(other, Mapping):
+            yield from _describe(other, root, f"{key}.<name>.")
+            items = _resolve(other.get("items"), root)
+            if isinstance(items, Mapping):
+                yield from _describe(items, root, f"{key}.<name>[].")
+            for branch in other.get("allOf", []):
+                variant = branch["if"]["properties"]["type"]["const"]
+                target = _resolve(branch["then"], root)
+                yield (
+                    f"{key}.<name> ({variant})",
+                    "object",
+                    None,
+                    " ".join(target["description"].split()),
+                )
+                yield from _describe(target, root, f"{key}.<name>.")
+
+
+def _type_of(schema: Schema) -> str:
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    kinds = schema.get("type", "object")
+    return " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
+
+
+def _check_references(config: Mapping[str, Any]) -> None:
+    sources, classes = config["sources"], config["classes"]
+    parts = [
+        (f"classes.{name}[{i}]", part)
+        for name, parts in classes.items()
+        for i, part in enumerate(parts)
+    ]
+    if config["timeline"] is not None:
+        parts.append(("timeline", config["timeline"]))
+    for key, part in parts:
+        if part["source"] not in sources:
+            raise InputError(
+                f"config key '{key}.source': no source is called '{part['source']}'; "
+                f"'sources' defines {', '.join(sources)}"
+            )
+    test = config["split"]["test"]
+    if isinstance(test, dict) and set(test) != set(classes):
+        raise InputError(
+            f"config key 'split.test' must name each class once: it has {', '.join(test)}; "
+            f"the classes are {', '.join(classes)}"
+        )
+    for backbone in config["backbones"]:
+        if backbone not in config["weights"]:
+            raise InputError(
+                f"config key 'weights.{backbone}' is missing; "
+                "give 'imagenet', 'random' or the path of a no-top weight file"
+            )
+    for key in ("source_class", "target_class"):
+        if synthetic_count(config) and config["cyclegan"][key] not in classes:
+            raise InputError(
+                f"config key 'cyclegan.{key}': '{config['cyclegan'][key]}' is no class; "
+                f"'classes' defines {', '.join(classes)}"
+            )
+    shown = config["explain"]["augmentation"]
+    if shown not in config["augmentations"]:
+        raise InputError(
+            f"config key 'explain.augmentation': '{shown}' is no augmentation; "
+            f"'augmentations' defines {', '.join(config['augmentations'])}"
+        )
+
+
+def synthetic_count(config: Mapping[str, Any]) -> int:
+    """Return how many synthetic images a completed `config` needs: its largest augmentation."""
+    return max((settings["synthetic"] for settings in config["augmentations"].values()), default=0)
+
+
+def readme(schema: Schema) -> str:
+    """Return `config/README.md`: every key with its type, default and meaning, as Markdown."""
+    lines = [
+        "# Configuration",
+        "",
+        "Generated from `workflow/schemas/config.schema.yaml` by `make docs`; edit the schema.",
+        "",
+        "| key | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for key, kind, default, meaning in describe(schema):
+        shown = "" if default is None else f"`{json.dumps(default)}`"
+        lines.append(f"| `{key}` | {kind} | {shown} | {meaning} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,118 @@
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from covidcxr.config import check_paths, complete, describe, read_schema
+from covidcxr.errors import InputError
+
+from ..workflow.conftest import REPOSITORY
+
+SCHEMA = read_schema(REPOSITORY / "workflow/schemas/config.schema.yaml")
+DEMO = yaml.safe_load((REPOSITORY / "config/demo.yaml").read_text())
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    config = copy.deepcopy(DEMO)
+    change(config)
+    return config
+
+
+@pytest.mark.parametrize(
+    "name", ["config/config.yaml", "config/demo.yaml", "tests/real/config.yaml"]
+)
+def test_shipped_configurations_are_valid(name: str) -> None:
+    config = yaml.safe_load((REPOSITORY / name).read_text())
+    assert complete(config, SCHEMA)["training"]["batch_size"] == 8
+
+
+def test_completing_changes_nothing_given_and_is_idempotent() -> None:
+    before = copy.deepcopy(DEMO)
+    completed = complete(DEMO, SCHEMA)
+    assert before == DEMO
+    assert completed["training"]["epochs"] == DEMO["training"]["epochs"]
+    assert complete(completed, SCHEMA) == completed
+
+
+def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
+    config = complete(
+        changed(
+            lambda c: (
+                c["sources"].update(own={"type": "covid_chestxray"}),
+                c["classes"]["covid"].append({"source": "own"}),
+            )
+        ),
+        SCHEMA,
+    )
+    assert len(config["sources"]["own"]["commit"]) == 40
+    assert config["classes"]["covid"][1] == {"source": "own", "count": None, "where": {}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(trainig={}), r"'trainig' is unknown; did you mean 'training'"),
+        (lambda c: c["training"].update(epoch=3), r"'training\.epoch' is unknown.*'epochs'"),
+        (lambda c: c["training"].update(epochs="many"), r"'training\.epochs'.*'integer'"),
+        (lambda c: c["training"].update(dropout=1), r"'training\.dropout'"),
+        (
+            lambda c: c["sources"]["phantoms"].update(sise=3),
+            r"'sources\.phantoms\.sise' is unknown",
+        ),
+        (lambda c: c["sources"]["phantoms"].update(type="phantm"), r"'sources\.phantoms\.type'"),
+        (lambda c: c["classes"]["covid"][0].update(source="x"), r"no source is called 'x'"),
+        (
+            lambda c: c["timeline"].update(source="x"),
+            r"'timeline\.source'.*no source is called 'x'",
+        ),
+        (lambda c: c.pop("run"), r"'run' is a required property"),
+        (lambda c: c["split"].update(test={"covid": 3}), r"'split\.test' must name each class"),
+        (lambda c: c["weights"].pop("VGG16"), r"'weights\.VGG16' is missing"),
+        (lambda c: c["cyclegan"].update(target_class="flu"), r"'cyclegan\.target_class': 'flu'"),
+        (lambda c: c.update(explain={"augmentation": "v9"}), r"'explain\.augmentation': 'v9'"),
+    ],
+)
+def test_each_mistake_is_named_with_its_key(
+    change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        complete(changed(change), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(mirror="nowhere"), r"'mirror': there is no folder 'nowhere'"),
+        (
+            lambda c: c["weights"].update(VGG16="no.h5"),
+            r"'weights\.VGG16': there is no file 'no\.h5'",
+        ),
+        (
+            lambda c: c["sources"].update(own={"type": "csv", "table": "no.csv"}),
+            r"'sources\.own\.table': there is no file 'no\.csv'",
+        ),
+    ],
+)
+def test_each_missing_path_is_named_with_its_key(
+    change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        check_paths(complete(changed(change), SCHEMA))
+
+
+def test_mirror_may_be_an_address() -> None:
+    check_paths(complete(changed(lambda c: c.update(mirror="https://mirror.example")), SCHEMA))
+
+
+def test_every_key_is_described() -> None:
+    described = {key for key, *_ in describe(SCHEMA)}
+    for key in ("run", "training.epochs", "sources.<name>.commit", "classes.<name>[].count"):
+        assert key in described
+
+
+def test_config_readme_is_the_one_the_schema_gives() -> None:
+    from covidcxr.config import readme
+
+    assert (REPOSITORY / "config/README.md").read_text() == readme(SCHEMA)

@@ -1,0 +1,95 @@
+"""A copy of the repository in which one small workflow has run to its end."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "src", "workflow", "config", "profiles", "envs")
+
+TINY: dict[str, Any] = {
+    "run": "tiny",
+    "image_size": 32,
+    "sources": {
+        "phantoms": {
+            "type": "phantom",
+            "patients": {"normal": 8, "pneumonia": 8, "COVID-19": 8},
+            "image_size": 64,
+        }
+    },
+    "classes": {
+        "covid": [{"source": "phantoms", "count": 8, "where": {"diagnosis": ["COVID-19"]}}],
+        "normal": [{"source": "phantoms", "count": 8, "where": {"diagnosis": ["normal"]}}],
+        "pneumonia": [{"source": "phantoms", "count": 8, "where": {"diagnosis": ["pneumonia"]}}],
+    },
+    "timeline": {"source": "phantoms", "where": {"patient_id": ["timeline"]}},
+    "split": {"test": 0.25, "folds": 2},
+    "backbones": ["MobileNet"],
+    "weights": {"MobileNet": "random"},
+    "views": 2,
+    "augmentations": {"v1": {"synthetic": 0}, "v2": {"synthetic": 2}},
+    "training": {"epochs": 2},
+    "cyclegan": {
+        "image_size": 32,
+        "iterations": 4,
+        "filters": 4,
+        "residual_blocks": 1,
+        "checkpoint_every": 2,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A copy of the repository, and how to run Snakemake in it."""
+
+    folder: Path
+
+    def snakemake(self, config: dict[str, Any], *flags: str) -> subprocess.CompletedProcess[str]:
+        path = self.folder / "run.yaml"
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        environment = os.environ | {"COLUMNS": "200"}
+        command = [sys.executable, "-m", "snakemake", "--configfile", "run.yaml", *flags]
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def planned(self, config: dict[str, Any], *flags: str) -> dict[str, int]:
+        """Return how many jobs of each rule a dry run plans."""
+        done = self.snakemake(config, "--dry-run", "--quiet", "rules", *flags)
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)
+        return {rule: int(count) for rule, count in lines if rule not in ("total", "all")}
+
+
+def copy_repository(folder: Path) -> Workflow:
+    for part in PARTS:
+        source = REPOSITORY / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / part)
+    return Workflow(folder)
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> Workflow:
+    """A fresh copy in which nothing has run."""
+    return copy_repository(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A copy in which the tiny configuration has run; tests must leave it as they found it."""
+    workflow = copy_repository(tmp_path_factory.mktemp("finished"))
+    done = workflow.snakemake(TINY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workflow

@@ -1,0 +1,56 @@
+"""The graph of jobs that a configuration asks for."""
+
+import yaml
+
+from .conftest import REPOSITORY, Workflow
+
+STUDY = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+
+
+def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) -> None:
+    assert workflow.planned(STUDY) == {
+        "covid_metadata": 1,
+        "covid_images": 1,
+        "kermany_archive": 1,
+        "kermany_images": 1,
+        "manifest": 1,
+        "holdout": 1,
+        "split": 1,
+        "images": 2,
+        "cyclegan": 1,
+        "synthesize": 1,
+        "weights": 3,
+        "backbone": 3,
+        "features": 6,
+        "train": 30,
+        "ensemble": 6,
+        "classification": 1,
+        "model_table": 1,
+        "published": 1,
+        "fig1_diagnoses": 1,
+        "fig2_synthetic": 1,
+        "fig3_architecture": 1,
+        "fig4_loss": 1,
+        "fig5_confusion": 1,
+        "gradcam": 3,
+        "fig6_gradcam": 1,
+        "fig7_timeline": 1,
+        "report": 1,
+    }
+
+
+def test_no_synthetic_images_means_no_cyclegan(workflow: Workflow) -> None:
+    jobs = workflow.planned(STUDY | {"augmentations": {"v1": {"synthetic": 0}}})
+    assert jobs["train"] == 15
+    assert not {"cyclegan", "synthesize", "fig2_synthetic"} & set(jobs)
+
+
+def test_random_weights_fetch_nothing(workflow: Workflow) -> None:
+    random = dict.fromkeys(STUDY["backbones"], "random")
+    assert "weights" not in workflow.planned(STUDY | {"weights": random})
+
+
+def test_named_targets_make_their_part_only(workflow: Workflow) -> None:
+    jobs = workflow.planned(STUDY, "data")
+    assert "train" not in jobs
+    assert jobs["split"] == 1

@@ -1,0 +1,198 @@
+"""Which jobs a change makes stale, on the real graph of a finished run.
+
+The rules a change must rerun are spelt out; any other rule that reruns fails the test.
+"""
+
+import copy
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import TINY, Workflow
+
+Config = dict[str, Any]
+
+SCORES = {"classification": 1, "published": 1, "report": 1}
+FIGURES = {"fig3_architecture": 1, "fig4_loss": 1, "fig5_confusion": 1}
+MAPS = {"gradcam": 1, "fig6_gradcam": 1, "fig7_timeline": 1}
+TRAINING = {"train": 4, "ensemble": 2, "model_table": 1} | SCORES | FIGURES | MAPS
+V2_ONLY = {
+    "train": 2,
+    "ensemble": 1,
+    "model_table": 1,
+    "fig4_loss": 1,
+    "fig5_confusion": 1,
+} | SCORES
+SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | V2_ONLY
+SPLIT = {"split": 1} | TRAINING
+ALL_IMAGES = (
+    {"manifest": 1, "holdout": 1, "images": 2, "cyclegan": 1, "fig1_diagnoses": 1}
+    | SYNTHESIS
+    | SPLIT
+    | {"features": 2}
+)
+
+
+def changed(change: Callable[[Config], object]) -> Config:
+    config = copy.deepcopy(TINY)
+    change(config)
+    return config
+
+
+CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
+    "nothing": (lambda c: None, {}),
+    "learning rate": (lambda c: c["training"].update(learning_rate=0.01), TRAINING),
+    "one backbone added": (
+        lambda c: (
+            c["backbones"].append("MobileNetV2"),
+            c["weights"].update(MobileNetV2="random"),
+        ),
+        {"backbone": 1, "features": 2, "train": 4, "ensemble": 2, "model_table": 1}
+        | SCORES
+        | FIGURES
+        | MAPS,
+    ),
+    "a fold more": (
+        lambda c: c["split"].update(folds=3),
+        SPLIT | {"train": 6},
+    ),
+    "CycleGAN iterations": (
+        lambda c: c["cyclegan"].update(iterations=6),
+        {"cyclegan": 1} | SYNTHESIS,
+    ),
+    "number of synthetic images": (
+        lambda c: c["augmentations"]["v2"].update(synthetic=3),
+        SYNTHESIS,
+    ),
+    "Grad-CAM colour map": (
+        lambda c: c.update(explain={"colormap": "viridis"}),
+        {"fig6_gradcam": 1, "fig7_timeline": 1, "report": 1},
+    ),
+    "transform of v1": (
+        lambda c: c.update(transform={"rotation": 5}),
+        {"features": 2} | TRAINING,
+    ),
+    "phantoms drawn otherwise": (
+        lambda c: c["sources"]["phantoms"].update(difficulty=0.9),
+        {"phantoms": 1} | ALL_IMAGES,
+    ),
+    "title of the report": (lambda c: c.update(title="Other"), {"report": 1}),
+    "threads": (lambda c: c.update(performance={"threads": 1}), {"report": 1}),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_setting_reruns_what_depends_on_it_and_nothing_else(
+    finished: Workflow, name: str
+) -> None:
+    change, expected = CHANGES[name]
+    assert finished.planned(changed(change)) == expected
+
+
+EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
+    "step's own module": (
+        "src/covidcxr/evaluate/fig1_diagnoses.py",
+        lambda text: text + "\nEDITED = 1\n",
+        {"fig1_diagnoses": 1, "report": 1},
+    ),
+    "module that it imports": (
+        "src/covidcxr/evaluate/style.py",
+        lambda text: text + "\nEDITED = 1\n",
+        {
+            "fig1_diagnoses": 1,
+            "fig2_synthetic": 1,
+            "fig6_gradcam": 1,
+            "fig7_timeline": 1,
+            "report": 1,
+        }
+        | FIGURES,
+    ),
+    "adapter": (
+        "workflow/scripts/evaluate/fig4_loss.py",
+        lambda text: text + "\nEDITED = 1\n",
+        {"fig4_loss": 1, "report": 1},
+    ),
+    "comment in a module": (
+        "src/covidcxr/classify/train.py",
+        lambda text: text + "\n# a comment\n",
+        {},
+    ),
+    "formatting of a module": (
+        "src/covidcxr/classify/train.py",
+        lambda text: re.sub(r"\n\n\n", "\n\n\n\n", text),
+        {},
+    ),
+    "comment in an adapter": (
+        "workflow/scripts/classify/train.py",
+        lambda text: text + "\n# a comment\n",
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_edited_code_reruns_the_steps_that_run_it_and_nothing_else(
+    finished: Workflow, name: str
+) -> None:
+    place, edit, expected = EDITS[name]
+    path = finished.folder / place
+    before = path.read_text()
+    assert edit(before) != before
+    try:
+        path.write_text(edit(before))
+        assert finished.planned(TINY) == expected
+    finally:
+        path.write_text(before)
+
+
+def test_a_checkout_with_fresh_timestamps_reruns_nothing(finished: Workflow) -> None:
+    now = time.time()
+    for path in finished.folder.rglob("*"):
+        if ".snakemake" not in path.parts:
+            os.utime(path, (now, now), follow_symlinks=False)
+    assert finished.planned(TINY) == {}
+
+
+def own_images(workflow: Workflow, folder: Path) -> Config:
+    """Take the finished run's phantoms as a user's own table, and return a configuration for it."""
+    phantoms = workflow.folder / "results/tiny/phantoms/phantoms"
+    rows = ["path,label,patient_id"]
+    lines = (phantoms / "metadata.csv").read_text().splitlines()
+    header = lines[0].split(",")
+    for line in lines[1:]:
+        row = dict(zip(header, line.split(","), strict=True))
+        image = phantoms / "images" / row["filename"]
+        (folder / image.name).write_bytes(image.read_bytes())
+        rows.append(f"{image.name},{row['diagnosis']},{row['patient_id']}")
+    (folder / "table.csv").write_text("\n".join(rows) + "\n")
+    config = changed(lambda c: c.update(run="own", timeline=None))
+    config["sources"] = {"phantoms": {"type": "csv", "table": str(folder / "table.csv")}}
+    return config
+
+
+def test_a_replaced_image_or_a_new_row_of_a_users_table_is_noticed(
+    finished: Workflow, tmp_path: Path
+) -> None:
+    config = own_images(finished, tmp_path)
+    done = finished.snakemake(config, "data")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert finished.planned(config, "data") == {}
+
+    stale = {"manifest": 1, "holdout": 1, "split": 1, "images": 1}
+    images = sorted(tmp_path.glob("*.png"))
+    first = images[0].read_bytes()
+    os.utime(images[0])
+    assert finished.planned(config, "data") == {}
+    images[0].write_bytes(images[1].read_bytes())
+    assert finished.planned(config, "data") == stale
+    images[0].write_bytes(first)
+    assert finished.planned(config, "data") == {}
+
+    table = tmp_path / "table.csv"
+    table.write_text(table.read_text() + f"{images[0].name},normal,another\n")
+    assert finished.planned(config, "data") == stale

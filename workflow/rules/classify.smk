@@ -1,0 +1,74 @@
+"""One training job per backbone, augmentation and fold, and the ensemble of the folds."""
+
+HEAD_ONLY = config["training"]["trainable"] == "head"
+
+
+rule train:
+    input:
+        unpack(synthetic_features),
+        backbone=f"{RUN}/backbones/{{backbone}}.keras",
+        clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
+        views=f"{RUN}/features/{{backbone}}/manifest/views.npy",
+        rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
+        manifest=f"{RUN}/data/manifest.csv",
+        split=f"{RUN}/data/split.csv",
+    output:
+        model=update(f"{RUN}/models/{{backbone}}/{{augmentation}}/{{fold}}.keras"),
+        history=update(f"{RUN}/history/{{backbone}}/{{augmentation}}/{{fold}}.csv"),
+        predictions=update(
+            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{fold}}.csv"
+        ),
+    log:
+        f"{RUN}/logs/train/{{backbone}}_{{augmentation}}_{{fold}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/train/{{backbone}}_{{augmentation}}_{{fold}}.tsv"
+    conda:
+        ENVIRONMENT
+    # A head on cached features is a matter of seconds on one core and leaves the GPU to others.
+    threads: 1 if HEAD_ONLY else THREADS
+    resources:
+        gpu=0 if HEAD_ONLY else 1,
+        mem_mb=memory(3000 if HEAD_ONLY else 8000),
+        runtime=minutes(15 if HEAD_ONLY else 240),
+    params:
+        classes=CLASSES,
+        settings=config["training"],
+        synthetic=lambda wildcards: config["augmentations"][wildcards.augmentation][
+            "synthetic"
+        ],
+        seed=config["seed"],
+        mixed_precision=config["performance"]["mixed_precision"],
+        xla=config["performance"]["xla"],
+        code=code("classify/train"),
+    message:
+        "Training {wildcards.backbone} {wildcards.augmentation} {wildcards.fold}"
+    script:
+        "../scripts/classify/train.py"
+
+
+rule ensemble:
+    input:
+        predictions=expand(
+            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
+            model=FOLDS,
+            allow_missing=True,
+        ),
+        split=f"{RUN}/data/split.csv",
+    output:
+        update(f"{RUN}/predictions/{{backbone}}/{{augmentation}}/ensemble.csv"),
+    log:
+        f"{RUN}/logs/ensemble/{{backbone}}_{{augmentation}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/ensemble/{{backbone}}_{{augmentation}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(500),
+        runtime=minutes(5),
+    params:
+        classes=CLASSES,
+        code=code("classify/ensemble"),
+    message:
+        "Averaging the folds of {wildcards.backbone} {wildcards.augmentation}"
+    script:
+        "../scripts/classify/ensemble.py"

@@ -1,0 +1,174 @@
+"""What the rules share: the checked config, the folder of the run, the digest of a rule's code."""
+
+import os
+import sys
+from itertools import product
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+
+# The package beside the rules is the one that runs, here and in every job, whatever is installed: its
+# digest is what the results depend on.
+sys.path.insert(0, str(ROOT / "src"))
+os.environ.update(PYTHONPATH=str(ROOT / "src"))
+
+from covidcxr.config import check_paths, complete, read_schema, synthetic_count
+from covidcxr.data.fingerprint import fingerprint, fingerprint_csv_source
+from covidcxr.data.kermany_images import kermany_mirror_is_extracted
+from covidcxr.errors import InputError
+from covidcxr.provenance import code_digest
+
+try:
+    config = complete(config, read_schema(ROOT / "workflow/schemas/config.schema.yaml"))
+    check_paths(config)
+except InputError as error:
+    raise WorkflowError(str(error))
+
+RUN = f"results/{config['run']}"
+RESOURCES = config["resources"]
+BACKBONES = config["backbones"]
+AUGMENTATIONS = list(config["augmentations"])
+CLASSES = list(config["classes"])
+FOLDS = [f"fold{k}" for k in range(config["split"]["folds"])]
+ENSEMBLE = ["ensemble"]
+SYNTHETIC = synthetic_count(config)
+ENVIRONMENT = str(ROOT / "envs/covidcxr.yaml")
+THREADS = config["performance"]["threads"]
+FINGERPRINTS = Path(".snakemake/covidcxr_fingerprints.json")
+
+
+wildcard_constraints:
+    backbone="|".join(BACKBONES),
+    augmentation="|".join(AUGMENTATIONS),
+    fold=r"fold\d+",
+
+
+def code(step):
+    """Digest of what step `<stage>/<rule>` runs: its adapter and all of the package it imports."""
+    return code_digest(ROOT / "workflow/scripts" / f"{step}.py")
+
+
+def sources_of(kind):
+    """Pattern of the names of the sources of a type; matches nothing where there is none."""
+    names = [
+        name for name, options in config["sources"].items() if options["type"] == kind
+    ]
+    return "|".join(names) or "(?!)"
+
+
+def every_model(pattern, models=FOLDS):
+    """Paths of the given models (the folds' by default) of every backbone and augmentation."""
+    return expand(pattern, backbone=BACKBONES, augmentation=AUGMENTATIONS, model=models)
+
+
+def with_names(pattern, models, names=3):
+    """The same paths, each after the first `names` of its backbone, augmentation and model."""
+    keys = product(BACKBONES, AUGMENTATIONS, models)
+    return [
+        (*key[:names], path)
+        for key, path in zip(keys, every_model(pattern, models), strict=True)
+    ]
+
+
+def memory(base_mb):
+    """Memory in MB that grows with each attempt."""
+    return lambda wildcards, attempt: base_mb * attempt
+
+
+def minutes(base):
+    """Run time in minutes that grows with each attempt."""
+    return lambda wildcards, attempt: base * attempt
+
+
+def mirrored(*places):
+    """Fingerprint of the places of a local mirror that a download rule reads; empty without one."""
+    mirror = config["mirror"]
+    if mirror is None or mirror.startswith(("http://", "https://")):
+        return ""
+    return fingerprint([Path(mirror) / place for place in places], FINGERPRINTS)
+
+
+def root_of(source):
+    """Folder that holds the raw files of a source."""
+    phantom = config["sources"][source]["type"] == "phantom"
+    return f"{RUN}/phantoms/{source}" if phantom else f"{RESOURCES}/{source}"
+
+
+def raw_files(wildcards):
+    """What the manifest reads of each source."""
+    files = []
+    for source, options in config["sources"].items():
+        if options["type"] == "csv":
+            files.append(options["table"])
+            continue
+        if options["type"] != "kermany":
+            files.append(f"{root_of(source)}/metadata.csv")
+        files.append(f"{root_of(source)}/images")
+    return files
+
+
+def filters_of(wildcards):
+    """Every filter by which the run selects from a source."""
+    parts = [part for parts in config["classes"].values() for part in parts]
+    if config["timeline"]:
+        parts.append(config["timeline"])
+    return [part["where"] for part in parts if part["source"] == wildcards.source]
+
+
+def own_images(wildcards):
+    """Fingerprint of the images that users' own tables name, so that a replaced image is noticed."""
+    return {
+        source: fingerprint_csv_source(Path(options["table"]), FINGERPRINTS)
+        for source, options in config["sources"].items()
+        if options["type"] == "csv"
+    }
+
+
+def weight_file(wildcards):
+    """The weight file of a backbone: fetched, the user's own, or none."""
+    weights = config["weights"][wildcards.backbone]
+    if weights == "random":
+        return []
+    return (
+        f"{RESOURCES}/weights/{wildcards.backbone}.h5"
+        if weights == "imagenet"
+        else weights
+    )
+
+
+def synthetic_features(wildcards):
+    """Features of the synthetic images, for the augmentations that use some."""
+    if not config["augmentations"][wildcards.augmentation]["synthetic"]:
+        return {}
+    bank = f"{RUN}/features/{wildcards.backbone}/synthetic"
+    return {
+        "synthetic": f"{RUN}/data/synthetic.csv",
+        "synthetic_clean": f"{bank}/clean.npy",
+        "synthetic_views": f"{bank}/views.npy",
+        "synthetic_rows": f"{bank}/rows.csv",
+    }
+
+
+def figure(name, category, label):
+    """Outputs of a figure: the PNG, which Snakemake's own report shows, and the SVG."""
+    return dict(
+        png=report(
+            update(f"{RUN}/figures/{name}.png"),
+            category=category,
+            caption=f"../report/{name}.rst",
+            labels={"figure": label},
+        ),
+        svg=update(f"{RUN}/figures/{name}.svg"),
+    )
+
+
+def table(name, label):
+    """Output of a table, shown in Snakemake's own report."""
+    return report(
+        update(f"{RUN}/tables/{name}.csv"),
+        category="Tables",
+        caption=f"../report/{name}.rst",
+        labels={"table": label},
+    )

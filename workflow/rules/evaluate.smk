@@ -1,0 +1,237 @@
+"""Tables from the written predictions, and figures 1 to 5."""
+
+PUBLISHED = ROOT / "config/published_results.csv"
+TABLES = [
+    f"{RUN}/tables/{name}.csv"
+    for name in (
+        "classification",
+        "published_accuracy",
+        "published_comparison",
+        "models",
+    )
+]
+
+
+rule classification:
+    input:
+        predictions=every_model(
+            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
+            models=FOLDS + ENSEMBLE,
+        ),
+        split=f"{RUN}/data/split.csv",
+    output:
+        table("classification", "Every model"),
+    log:
+        f"{RUN}/logs/classification.log",
+    benchmark:
+        f"{RUN}/benchmarks/classification.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    params:
+        models=with_names(
+            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
+            FOLDS + ENSEMBLE,
+        ),
+        classes=CLASSES,
+        code=code("evaluate/classification"),
+    message:
+        "Scoring the predictions"
+    script:
+        "../scripts/evaluate/classification.py"
+
+
+rule model_table:
+    input:
+        every_model(
+            f"{RUN}/models/{{backbone}}/{{augmentation}}/{{model}}.keras",
+            models=FOLDS[:1],
+        ),
+    output:
+        table("models", "Sizes and parameters"),
+    log:
+        f"{RUN}/logs/model_table.log",
+    benchmark:
+        f"{RUN}/benchmarks/model_table.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(10),
+    params:
+        models=with_names(
+            f"{RUN}/models/{{backbone}}/{{augmentation}}/{{model}}.keras",
+            FOLDS[:1],
+            names=2,
+        ),
+        code=code("evaluate/model_table"),
+    message:
+        "Measuring the models"
+    script:
+        "../scripts/evaluate/model_table.py"
+
+
+rule published:
+    input:
+        classification=f"{RUN}/tables/classification.csv",
+        models=f"{RUN}/tables/models.csv",
+        published=PUBLISHED,
+    output:
+        accuracy=table("published_accuracy", "Table 1: beside the published figures"),
+        comparison=table("published_comparison", "Table 2: beside other systems"),
+    log:
+        f"{RUN}/logs/published.log",
+    benchmark:
+        f"{RUN}/benchmarks/published.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(500),
+        runtime=minutes(5),
+    params:
+        code=code("evaluate/published"),
+    message:
+        "Setting the results beside the published ones"
+    script:
+        "../scripts/evaluate/published.py"
+
+
+rule fig1_diagnoses:
+    input:
+        collections=f"{RUN}/data/collections.csv",
+        manifest=f"{RUN}/data/manifest.csv",
+    output:
+        **figure("fig1_diagnoses", "Data", "1 Diagnoses"),
+    log:
+        f"{RUN}/logs/fig1_diagnoses.log",
+    benchmark:
+        f"{RUN}/benchmarks/fig1_diagnoses.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(5),
+    params:
+        code=code("evaluate/fig1_diagnoses"),
+    message:
+        "Figure 1: diagnoses in the collections"
+    script:
+        "../scripts/evaluate/fig1_diagnoses.py"
+
+
+rule fig2_synthetic:
+    input:
+        manifest=f"{RUN}/data/manifest.csv",
+        images=f"{RUN}/images/manifest.npy",
+        synthetic=f"{RUN}/data/synthetic.csv",
+        synthetic_images=f"{RUN}/images/synthetic.npy",
+        holdout=f"{RUN}/data/holdout.csv",
+    output:
+        **figure(
+            "fig2_synthetic",
+            "CycleGAN",
+            "2 Originals and translations",
+        ),
+    log:
+        f"{RUN}/logs/fig2_synthetic.log",
+    benchmark:
+        f"{RUN}/benchmarks/fig2_synthetic.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(5),
+    params:
+        seed=config["seed"],
+        code=code("evaluate/fig2_synthetic"),
+    message:
+        "Figure 2: originals beside synthetic images"
+    script:
+        "../scripts/evaluate/fig2_synthetic.py"
+
+
+rule fig3_architecture:
+    input:
+        expand(
+            f"{RUN}/models/{{backbone}}/{AUGMENTATIONS[0]}/fold0.keras",
+            backbone=BACKBONES,
+        ),
+    output:
+        **figure("fig3_architecture", "Models", "3 Architecture"),
+    log:
+        f"{RUN}/logs/fig3_architecture.log",
+    benchmark:
+        f"{RUN}/benchmarks/fig3_architecture.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(10),
+    params:
+        backbones=BACKBONES,
+        code=code("evaluate/fig3_architecture"),
+    message:
+        "Figure 3: architecture"
+    script:
+        "../scripts/evaluate/fig3_architecture.py"
+
+
+rule fig4_loss:
+    input:
+        every_model(f"{RUN}/history/{{backbone}}/{{augmentation}}/{{model}}.csv"),
+    output:
+        **figure("fig4_loss", "Models", "4 Training loss"),
+    log:
+        f"{RUN}/logs/fig4_loss.log",
+    benchmark:
+        f"{RUN}/benchmarks/fig4_loss.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(5),
+    params:
+        models=with_names(
+            f"{RUN}/history/{{backbone}}/{{augmentation}}/{{model}}.csv",
+            FOLDS,
+            names=2,
+        ),
+        code=code("evaluate/fig4_loss"),
+    message:
+        "Figure 4: training loss"
+    script:
+        "../scripts/evaluate/fig4_loss.py"
+
+
+rule fig5_confusion:
+    input:
+        ensembles=every_model(
+            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
+            models=ENSEMBLE,
+        ),
+        split=f"{RUN}/data/split.csv",
+    output:
+        **figure("fig5_confusion", "Models", "5 Confusion matrices"),
+    log:
+        f"{RUN}/logs/fig5_confusion.log",
+    benchmark:
+        f"{RUN}/benchmarks/fig5_confusion.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(5),
+    params:
+        models=with_names(
+            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
+            ENSEMBLE,
+            names=2,
+        ),
+        classes=CLASSES,
+        code=code("evaluate/fig5_confusion"),
+    message:
+        "Figure 5: confusion matrices"
+    script:
+        "../scripts/evaluate/fig5_confusion.py"

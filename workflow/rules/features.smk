@@ -1,0 +1,89 @@
+"""Backbones and the bank of features that all folds, augmentations and epochs share."""
+
+
+rule weights:
+    output:
+        update(f"{RESOURCES}/weights/{{backbone}}.h5"),
+    log:
+        f"{RUN}/logs/weights/{{backbone}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/weights/{{backbone}}.tsv"
+    retries: 2
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(60),
+    params:
+        mirror=config["mirror"],
+        mirrored=mirrored("weights"),
+        code=code("features/weights"),
+    message:
+        "Fetching the ImageNet weights of {wildcards.backbone}"
+    script:
+        "../scripts/features/weights.py"
+
+
+rule backbone:
+    input:
+        weight_file,
+    output:
+        update(f"{RUN}/backbones/{{backbone}}.keras"),
+    log:
+        f"{RUN}/logs/backbone/{{backbone}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/backbone/{{backbone}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(10),
+    params:
+        weights=lambda wildcards: config["weights"][wildcards.backbone],
+        size=config["image_size"],
+        seed=config["seed"],
+        code=code("features/backbone"),
+    message:
+        "Building {wildcards.backbone}"
+    script:
+        "../scripts/features/backbone.py"
+
+
+rule features:
+    input:
+        backbone=f"{RUN}/backbones/{{backbone}}.keras",
+        images=f"{RUN}/images/{{cohort}}.npy",
+        table=f"{RUN}/data/{{cohort}}.csv",
+        # Every synthetic image is for training; of the others only the training images need views.
+        holdout=branch(
+            lambda wildcards: wildcards.cohort == "manifest",
+            then=f"{RUN}/data/holdout.csv",
+        ),
+    output:
+        clean=update(f"{RUN}/features/{{backbone}}/{{cohort}}/clean.npy"),
+        views=update(f"{RUN}/features/{{backbone}}/{{cohort}}/views.npy"),
+        rows=update(f"{RUN}/features/{{backbone}}/{{cohort}}/rows.csv"),
+    log:
+        f"{RUN}/logs/features/{{backbone}}_{{cohort}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/features/{{backbone}}_{{cohort}}.tsv"
+    wildcard_constraints:
+        cohort="manifest|synthetic",
+    conda:
+        ENVIRONMENT
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=memory(6000),
+        runtime=minutes(240),
+    params:
+        trainable=config["training"]["trainable"],
+        views=config["views"],
+        transform=config["transform"],
+        seed=config["seed"],
+        mixed_precision=config["performance"]["mixed_precision"],
+        code=code("features/features"),
+    message:
+        "{wildcards.backbone}: features of {wildcards.cohort}.csv and its augmented views"
+    script:
+        "../scripts/features/features.py"

@@ -1,0 +1,21 @@
+"""Train the CycleGAN on training images of its two classes."""
+
+from covidcxr.cyclegan.cyclegan import train_cyclegan
+from covidcxr.logs import step
+
+with step(snakemake.log[0]):
+    train_cyclegan(
+        snakemake.input.images,
+        snakemake.input.manifest,
+        snakemake.input.holdout,
+        snakemake.output.generator,
+        snakemake.output.backward,
+        snakemake.output.losses,
+        snakemake.output.samples,
+        checkpoints=snakemake.params.checkpoints,
+        settings=snakemake.params.settings,
+        seed=snakemake.params.seed,
+        threads=snakemake.threads,
+        mixed_precision=snakemake.params.mixed_precision,
+        xla=snakemake.params.xla,
+    )

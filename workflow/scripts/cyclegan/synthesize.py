@@ -1,0 +1,22 @@
+"""Translate training images into synthetic ones of the target class."""
+
+from covidcxr.cyclegan.synthesize import synthesize
+from covidcxr.logs import step
+
+with step(snakemake.log[0]):
+    synthesize(
+        snakemake.input.generator,
+        snakemake.input.images,
+        snakemake.input.manifest,
+        snakemake.input.holdout,
+        snakemake.output.table,
+        snakemake.output.images,
+        snakemake.output.pictures,
+        count=snakemake.params.images,
+        source_class=snakemake.params.source_class,
+        target_class=snakemake.params.target_class,
+        image_size=snakemake.params.image_size,
+        gan_size=snakemake.params.gan_size,
+        seed=snakemake.params.seed,
+        threads=snakemake.threads,
+    )
