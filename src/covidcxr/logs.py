@@ -45,5 +45,16 @@ def step(log_file: str | Path | None = None) -> Iterator[None]:
 
 def progress(iterable: Any = None, **options: Any) -> Any:
     """Return a `tqdm` bar: drawn live on a terminal, a line every ten seconds in a log."""
-    interval = 0.2 if sys.stderr.isatty() else LINE_EVERY_SECONDS
-    return tqdm(iterable, mininterval=interval, file=sys.stderr, **options)
+    if sys.stderr.isatty():
+        return tqdm(iterable, mininterval=0.2, file=sys.stderr, **options)
+    return tqdm(iterable, mininterval=LINE_EVERY_SECONDS, file=_Lines(), ascii=True, **options)
+
+
+class _Lines:
+    """Standard error for a bar that is not watched: each state on a line of its own."""
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(text.replace("\r", "\n"))
+
+    def flush(self) -> None:
+        sys.stderr.flush()

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from covidcxr.errors import InputError
-from covidcxr.logs import step
+from covidcxr.logs import progress, step
 
 
 def test_input_error_ends_with_one_line_and_no_traceback(
@@ -28,3 +28,13 @@ def test_log_lines_reach_the_file(tmp_path: Path) -> None:
     with step(tmp_path / "deep/a.log"):
         logging.getLogger("covidcxr").info("three images")
     assert "three images" in (tmp_path / "deep/a.log").read_text()
+
+
+def test_progress_in_a_log_is_lines_and_not_a_redrawn_bar(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for _ in progress(range(3), desc="images"):
+        pass
+    text = capsys.readouterr().err
+    assert "\r" not in text
+    assert "images: 100%" in text.splitlines()[-1]

@@ -12,7 +12,10 @@ ROOT = Path(workflow.basedir)
 # The package beside the rules is the one that runs, here and in every job, whatever is installed: its
 # digest is what the results depend on.
 sys.path.insert(0, str(ROOT / "src"))
-os.environ.update(PYTHONPATH=str(ROOT / "src"))
+os.environ.update(
+    PYTHONPATH=str(ROOT / "src"),
+    TF_CPP_MIN_LOG_LEVEL="3",  # TensorFlow greets on stderr at every start
+)
 
 from covidcxr.config import check_paths, complete, read_schema, synthetic_count
 from covidcxr.data.fingerprint import fingerprint, fingerprint_csv_source
