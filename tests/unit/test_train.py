@@ -213,13 +213,22 @@ def test_a_linear_classifier_reaches_the_loss_of_logistic_regression() -> None:
     assert history["val_loss"].min() == pytest.approx(expected, rel=0.01)
 
 
-def test_epochs_go_through_the_views_in_turn(study: Path) -> None:
+def test_epochs_go_through_the_images_and_their_views_in_turn(study: Path) -> None:
     bank = read_bank(study / "head" / "real")
+    ids = ["s-000", "s-002", "s-004"]
+    rows = bank.rows.loc[ids]
+    turns = [
+        bank.clean[rows["clean_row"].astype(int)],
+        bank.views[rows["view_row"].astype(int), 0],
+        bank.views[rows["view_row"].astype(int), 1],
+    ]
+    for epoch in range(7):
+        np.testing.assert_array_equal(bank.epoch_of(ids, epoch), turns[epoch % 3])
     asked = []
 
     def view(epoch: int) -> np.ndarray:
         asked.append(epoch)
-        return bank.view_of(["s-000", "s-002", "s-004"], epoch % 2)
+        return bank.epoch_of(ids, epoch)
 
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])

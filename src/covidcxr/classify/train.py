@@ -47,9 +47,17 @@ class Bank:
         """Return the features [len(ids), *cut] of images as they are."""
         return np.asarray(self.clean[self._positions(ids, "clean_row")])
 
-    def view_of(self, ids: list[str], view: int) -> npt.NDArray[np.generic]:
-        """Return the features [len(ids), *cut] of one augmented view of images."""
-        return np.asarray(self.views[self._positions(ids, "view_row"), view])
+    def epoch_of(self, ids: list[str], epoch: int) -> npt.NDArray[np.generic]:
+        """Return the features [len(ids), *cut] that epoch 0.. trains on.
+
+        Epochs go round the images as they are and their augmented views. The images themselves take
+        part because their features are there anyway, and because a frozen backbone answers to views
+        a little differently: a head that saw views only would not fit what it is tested on.
+        """
+        turn = epoch % (self.views.shape[1] + 1)
+        if turn == 0:
+            return self.clean_of(ids)
+        return np.asarray(self.views[self._positions(ids, "view_row"), turn - 1])
 
     def _positions(self, ids: list[str], column: str) -> npt.NDArray[np.int64]:
         found = self.rows[column].reindex(ids)
@@ -301,9 +309,9 @@ def train_fold(
 ) -> None:
     """Train the classifier of one fold; predict its validation images and the test images.
 
-    Epoch e (from 0) trains on augmented view e modulo the number of views. Batch normalisations of
-    the backbone stay as they are, in inference mode. Validation and test images are never
-    augmented.
+    Epochs train on the images and their augmented views in turn, see `Bank.epoch_of`. Batch
+    normalisations of the backbone stay as they are, in inference mode. Validation and test images
+    are never augmented.
 
     The first `n_synthetic` synthetic images join the training rows, without those that were
     translated from an image of a patient in the validation fold, as they would carry that patient's
@@ -363,12 +371,10 @@ def train_fold(
         extra_bank = read_bank(synthetic_features)
     else:
         extra, extra_bank = Sample([], np.zeros(0, np.int64)), bank
-    n_views = bank.views.shape[1]
+    cohorts = [(bank, training.ids)] + ([(extra_bank, extra.ids)] if extra.ids else [])
 
     def view(epoch: int) -> npt.NDArray[np.generic]:
-        parts = [bank.view_of(training.ids, epoch % n_views)]
-        parts += [extra_bank.view_of(extra.ids, epoch % n_views)] if extra.ids else []
-        return np.concatenate(parts)
+        return np.concatenate([one.epoch_of(ids, epoch) for one, ids in cohorts])
 
     network = keras.models.load_model(backbone_file)
     _, remainder = split_backbone(network, trainable)
@@ -381,10 +387,11 @@ def train_fold(
         )
     reference = None
     if normalize_features:
-        parts = [bank.clean_of(training.ids)]
-        parts += [extra_bank.clean_of(extra.ids)] if extra.ids else []
         reference = np.concatenate(
-            [in_pieces(lambda data: remainder(data, training=False), x) for x in parts]
+            [
+                in_pieces(lambda data: remainder(data, training=False), one.clean_of(ids))
+                for one, ids in cohorts
+            ]
         )
     head = build_head(len(classes), dense_units=dense_units, dropout=dropout, reference=reference)
     for layer in network.layers:
