@@ -16,6 +16,7 @@ if "run" not in config:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/recovery.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/cyclegan.smk"
 include: "workflow/rules/features.smk"

@@ -14,6 +14,8 @@ from covidcxr.errors import InputError
 
 Schema = Mapping[str, Any]
 
+MISSING = object()
+
 
 def read_schema(path: str | Path) -> dict[str, Any]:
     """Read a JSON schema written as YAML."""
@@ -100,28 +102,32 @@ def _check_schema(config: Mapping[str, Any], schema: Schema) -> None:
 
 
 def _fill(value: Any, schema: Any, root: Schema) -> Any:
-    """Fill the defaults of `schema` into `value`, in place where it is a mapping or a list."""
+    """Return `value` with the defaults of `schema`, keys in the order of the schema.
+
+    The order in which a user writes keys must not make results stale.
+    """
     schema = _resolve(schema, root)
     if not isinstance(schema, Mapping):
         return value
     for branch in schema.get("allOf", []):
         if jsonschema.Draft202012Validator(branch["if"]).is_valid(value):
-            _fill(value, branch["then"], root)
+            value = _fill(value, branch["then"], root)
     if isinstance(value, dict):
         properties = schema.get("properties", {})
+        other = schema.get("additionalProperties")
+        filled = {}
         for name, sub in properties.items():
             sub = _resolve(sub, root)
-            if name not in value and isinstance(sub, Mapping) and "default" in sub:
-                value[name] = copy.deepcopy(sub["default"])
-            if name in value:
-                value[name] = _fill(value[name], sub, root)
-        other = schema.get("additionalProperties")
-        if isinstance(other, Mapping):
-            for name in value:
-                if name not in properties:
-                    value[name] = _fill(value[name], other, root)
-    elif isinstance(value, list) and "items" in schema:
-        value = [_fill(item, schema["items"], root) for item in value]
+            default = sub.get("default", MISSING) if isinstance(sub, Mapping) else MISSING
+            given = value.get(name, default)
+            if given is not MISSING:
+                filled[name] = _fill(given, sub, root)
+        for name in value:
+            if name not in properties:
+                filled[name] = _fill(value[name], other, root)
+        return filled
+    if isinstance(value, list) and "items" in schema:
+        return [_fill(item, schema["items"], root) for item in value]
     return value
 
 

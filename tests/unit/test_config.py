@@ -116,3 +116,14 @@ def test_config_readme_is_the_one_the_schema_gives() -> None:
     from covidcxr.config import readme
 
     assert (REPOSITORY / "config/README.md").read_text() == readme(SCHEMA)
+
+
+def test_order_of_keys_as_written_does_not_matter() -> None:
+    def reverse(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: reverse(value[name]) for name in reversed(value)}
+        return value
+
+    shuffled = complete(reverse(DEMO), SCHEMA)
+    for section in ("training", "cyclegan", "transform", "split"):
+        assert list(shuffled[section].items()) == list(complete(DEMO, SCHEMA)[section].items())

@@ -57,17 +57,17 @@ class Workflow:
         path = self.folder / "run.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         environment = os.environ | {"COLUMNS": "200"}
-        command = [sys.executable, "-m", "snakemake", "--configfile", "run.yaml", *flags]
+        command = [sys.executable, "-m", "snakemake", *flags, "--configfile", "run.yaml"]
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
 
     def planned(self, config: dict[str, Any], *flags: str) -> dict[str, int]:
         """Return how many jobs of each rule a dry run plans."""
-        done = self.snakemake(config, "--dry-run", "--quiet", "rules", *flags)
+        done = self.snakemake(config, *flags, "--dry-run", "--quiet", "rules")
         assert done.returncode == 0, done.stdout + done.stderr
         lines = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)
-        return {rule: int(count) for rule, count in lines if rule not in ("total", "all")}
+        return {rule: int(count) for rule, count in lines if rule not in ("total", "all", "data")}
 
 
 def copy_repository(folder: Path) -> Workflow:

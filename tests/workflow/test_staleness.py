@@ -74,7 +74,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
         {"fig6_gradcam": 1, "fig7_timeline": 1, "report": 1},
     ),
     "transform of v1": (
-        lambda c: c.update(transform={"rotation": 5}),
+        lambda c: c.update(transform={"rotation": 20}),
         {"features": 2} | TRAINING,
     ),
     "phantoms drawn otherwise": (
