@@ -232,5 +232,5 @@ def departures(config: Config) -> pd.DataFrame:
             rows.append((f"weights.{backbone}", "imagenet", str(weights)))
     views, epochs = config.get("views"), config.get("training", {}).get("epochs")
     if views is not None and epochs is not None and views < epochs:
-        rows.append(("views", "a new one every epoch", f"{views}, repeated in turn"))
+        rows.append(("views", "a new one every epoch", f"{views} and the image itself, in turn"))
     return pd.DataFrame(rows, columns=["setting", "published", "this_run"])

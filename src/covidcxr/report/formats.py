@@ -35,7 +35,7 @@ def share(value: float) -> str:
 
 def decimal(value: float) -> str:
     """Write a measured quantity (MB, a loss) with enough digits to compare it by."""
-    return (f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}").replace(",", THIN)
+    return (f"{value:,.1f}" if abs(value) >= 10 else f"{value:#.3g}").replace(",", THIN)
 
 
 def duration(seconds: float) -> str:
