@@ -119,7 +119,7 @@ def test_kermany_s_names_tell_patients_and_germs(tmp_path: Path, level: str):
     frame = read_kermany(tmp_path)
     found = dict(
         zip(
-            (str(Path(key).relative_to(level)) for key in frame["key"]),
+            frame["key"],
             frame[["patient_id", "subtype", "diagnosis"]].itertuples(index=False, name=None),
             strict=True,
         )
@@ -127,6 +127,14 @@ def test_kermany_s_names_tell_patients_and_germs(tmp_path: Path, level: str):
     assert found == names
     assert set(frame["license"]) == {"CC BY 4.0"}
     assert set(frame["view"]) == {"AP"}
+
+
+def test_kermany_s_images_of_one_name_on_both_levels_stay_two(tmp_path: Path):
+    for level in ("train", "test"):
+        (tmp_path / level / "NORMAL").mkdir(parents=True)
+        (tmp_path / level / "NORMAL" / "IM-0115-0001.jpeg").touch()
+    keys = read_kermany(tmp_path)["key"].tolist()
+    assert keys == ["test/NORMAL/IM-0115-0001.jpeg", "train/NORMAL/IM-0115-0001.jpeg"]
 
 
 def test_an_empty_kermany_folder_is_named(tmp_path: Path):

@@ -159,10 +159,13 @@ def read_kermany(folder: str | Path) -> pd.DataFrame:
             f"{folder} holds no images under [train|test/]{{NORMAL,PNEUMONIA}}; "
             "is it Kermany's chest X-ray set?"
         )
+    # Copies with and without the level [train|test] must give the same draw.
+    short = pd.Series([f"{file.parent.name}/{file.name}" for file in files])
+    whole = pd.Series([file.relative_to(folder).as_posix() for file in files])
     matches = [(KERMANY_PNEUMONIA.match(f.stem), KERMANY_NORMAL.match(f.stem)) for f in files]
     return _candidates(
         pd.DataFrame(index=range(len(files))),
-        key=[file.relative_to(folder).as_posix() for file in files],
+        key=short.mask(short.duplicated(keep=False), whole).tolist(),
         path=[str(file) for file in files],
         diagnosis=[KERMANY_DIAGNOSES[file.parent.name] for file in files],
         patient_id=[
