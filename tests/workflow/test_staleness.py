@@ -82,7 +82,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
         {"phantoms": 1} | ALL_IMAGES,
     ),
     "title of the report": (lambda c: c.update(title="Other"), {"report": 1}),
-    "threads": (lambda c: c.update(performance={"threads": 1}), {"report": 1}),
+    "threads": (lambda c: c.update(performance={"threads": 2}), {"report": 1}),
 }
 
 
