@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SCRIPTS := src workflow/scripts tests
 
-.PHONY: demo test lint format lock docs real clean
+.PHONY: demo test test-slurm lint format lock docs real clean
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores all --configfile config/demo.yaml
@@ -13,6 +13,13 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# The workflow through a real SLURM of one node on loopback; as root it installs Debian's packages.
+test-slurm: $(INSTALLED)
+	if [ "$$(id -u)" = 0 ] && ! command -v slurmctld >/dev/null; then \
+	    apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge; fi
+	$(BIN)/python -m pytest -rs tests/slurm
 
 # The whole study on the images in ../shared (30 to 60 minutes on two cores).
 real: $(INSTALLED)

@@ -1,0 +1,162 @@
+"""The SLURM profile on a real cluster of one node: same results, few submissions."""
+
+import os
+import re
+import signal
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.workflow.conftest import TINY, Workflow, finished  # noqa: F401
+
+from .cluster import Cluster, Submission
+from .conftest import SlurmWorkflow, copy_for_slurm
+
+JOBS = 29  # of the tiny configuration
+
+
+@pytest.fixture(scope="module")
+def sent(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SlurmWorkflow, list[Submission]]:
+    """A copy in which the tiny configuration has run on SLURM, and what was submitted for it."""
+    workflow = copy_for_slurm(tmp_path_factory.mktemp("sent"))
+    status, output = workflow.submit(TINY)
+    assert status == 0, output
+    return workflow, submissions_of(output, cluster)
+
+
+def submissions_of(output: str, cluster: Cluster) -> list[Submission]:
+    run_id = run_id_of(output)
+    return [row for row in cluster.submissions() if row.run_id == run_id]
+
+
+def run_id_of(output: str) -> str:
+    found = re.search(r"SLURM run ID: (\S+)", output)
+    assert found, output
+    return found.group(1)
+
+
+def fail(workflow: Workflow, adapter: str, condition: str) -> None:
+    """Make a rule fail where the condition on `snakemake.resources` and the like holds."""
+    path = workflow.folder / "workflow/scripts" / adapter
+    path.write_text(f'if {condition}:\n    raise MemoryError("too little")\n' + path.read_text())
+
+
+def tables_and_predictions(workflow: Workflow) -> dict[str, bytes]:
+    results = workflow.folder / "results/tiny"
+    folders = ("data", "tables", "predictions", "history")
+    paths = [path for folder in folders for path in sorted((results / folder).rglob("*.csv"))]
+    return {str(path.relative_to(results)): path.read_bytes() for path in paths}
+
+
+def test_results_are_those_of_a_local_run(
+    sent: tuple[SlurmWorkflow, list[Submission]],
+    finished: Workflow,  # noqa: F811
+) -> None:
+    workflow, _ = sent
+    ours, theirs = tables_and_predictions(workflow), tables_and_predictions(finished)
+    assert len(ours) > 15
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+    assert (workflow.folder / "results/tiny/report.html").stat().st_size > 100_000
+
+
+def test_models_trained_on_slurm_are_complete(
+    sent: tuple[SlurmWorkflow, list[Submission]],
+) -> None:
+    workflow, _ = sent
+    models = sorted((workflow.folder / "results/tiny/models").rglob("*.keras"))
+    assert len(models) == 4
+
+
+def test_results_from_slurm_are_current_for_a_local_run(
+    sent: tuple[SlurmWorkflow, list[Submission]],
+) -> None:
+    workflow, _ = sent
+    assert workflow.planned(TINY) == {}
+
+
+def test_small_jobs_share_submissions(sent: tuple[SlurmWorkflow, list[Submission]]) -> None:
+    _, submissions = sent
+    assert len(submissions) < JOBS / 3
+    assert {row.state for row in submissions} == {"COMPLETED"}
+
+
+def test_gpu_jobs_ask_for_the_gpu_and_never_overlap(
+    sent: tuple[SlurmWorkflow, list[Submission]],
+) -> None:
+    _, submissions = sent
+    on_gpu = [row for row in submissions if row.gpus == "gres:gpu:1"]
+    assert sorted(row.rule for row in on_gpu) == [
+        "cyclegan",
+        "features",
+        "features",
+        "gradcam",
+        "synthesize",
+    ]
+    spans = sorted((pd.Timestamp(row.start), pd.Timestamp(row.end)) for row in on_gpu)
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(spans))
+
+
+def test_a_job_that_ran_out_of_memory_gets_more_at_the_next_attempt(
+    slurm_workflow: SlurmWorkflow, cluster: Cluster
+) -> None:
+    fail(slurm_workflow, "features/backbone.py", "snakemake.resources.mem_mb < 6000")
+    status, output = slurm_workflow.submit(TINY, "results/tiny/backbones/MobileNet.keras")
+    assert status == 0, output
+    rows = submissions_of(output, cluster)
+    assert [(row.memory, row.state) for row in rows] == [
+        ("3000M", "FAILED"),
+        ("6000M", "COMPLETED"),
+    ]
+
+
+def test_a_job_that_keeps_failing_is_reported_with_its_log(
+    slurm_workflow: SlurmWorkflow, cluster: Cluster
+) -> None:
+    fail(slurm_workflow, "features/backbone.py", "True")
+    target = "results/tiny/backbones/MobileNet.keras"
+    status, output = slurm_workflow.submit(TINY, target, "--retries", "0")
+    assert status != 0
+    assert [row.state for row in submissions_of(output, cluster)] == ["FAILED"]
+    logs = [Path(name) for name in re.findall(r"\S+/slurm_logs/\S+?\.log", output)]
+    assert logs, output
+    assert "MemoryError: too little" in logs[0].read_text()
+    assert not (slurm_workflow.folder / target).exists()
+
+
+def test_a_killed_run_recovers_and_repeats_no_finished_job(
+    slurm_workflow: SlurmWorkflow, cluster: Cluster
+) -> None:
+    running = slurm_workflow.start(TINY, "synthetic")
+    try:
+        await_running("cyclegan", cluster)
+    finally:
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    results = slurm_workflow.folder / "results/tiny"
+    finished_at = {path: path.stat().st_mtime_ns for path in (results / "data").glob("*.csv")}
+    assert finished_at
+
+    # What the README says: the orphaned jobs by their run id, the lock, the same command.
+    cluster.cancel(run_id_of(slurm_workflow.output()))
+    unlocked = slurm_workflow.snakemake(TINY, "--unlock")
+    assert unlocked.returncode == 0, unlocked.stderr
+    status, output = slurm_workflow.submit(TINY, "synthetic")
+    assert status == 0, output
+    rules = [row.rule for row in submissions_of(output, cluster)]
+    assert rules == ["cyclegan", "synthesize"]
+    assert all(path.stat().st_mtime_ns == before for path, before in finished_at.items())
+    assert (results / "data/synthetic.csv").exists()
+
+
+def await_running(rule: str, cluster: Cluster) -> None:
+    """Wait until a rule's submission runs."""
+    deadline = time.monotonic() + 180
+    while not any(row.rule == rule and row.state == "RUNNING" for row in cluster.submissions()):
+        assert time.monotonic() < deadline, f"{rule} never ran"
+        time.sleep(0.3)
