@@ -1,23 +1,44 @@
-"""A failed job leaves the finished files that it should have renewed, and what is known of them.
+"""A job that fails or is cut short leaves finished files, and what is known of them, as they were.
 
 `update()` around the outputs makes Snakemake (9.27) bring a failed job's earlier files back, but it then files
 them under the failed job's parameters: the next run would take them for its result, and the run before would have
-to be repeated. So the records are put back too.
+to be repeated. So the records are put back too. After Ctrl-C it does not even bring the files back, and after a
+kill its next copy of an earlier folder fails because the first is still there.
 """
 
+import shutil
 from copy import deepcopy
 
 EARLIER_RECORDS = {}
 
 
+def put_back(job):
+    """Undo what a job that never ended has written: earlier outputs come back, others go."""
+    persistence = workflow.persistence
+    written = workflow.async_run(persistence.incomplete(job))
+    for file in job.output:
+        if file not in written:
+            persistence.cleanup_backup(Path(file))
+        elif persistence._get_backup_path(Path(file)).exists():
+            persistence.restore_output(Path(file))
+        elif Path(file).is_dir():
+            shutil.rmtree(file)
+        else:
+            Path(file).unlink()
+        persistence._unmark_incomplete(persistence._get_key(file))
+
+
 onstart:
     for job in workflow.dag.needrun_jobs():
+        # Of a run that was killed and could not do it itself.
+        put_back(job)
         for file in job.output:
             EARLIER_RECORDS[file] = deepcopy(workflow.persistence.metadata(file))
 
 
 onerror:
     for job in workflow.dag.needrun_jobs():
+        put_back(job)
         for file in job.output:
             workflow.persistence.cleanup_metadata(file)
             if EARLIER_RECORDS.get(file) is not None:

@@ -1,0 +1,243 @@
+"""What a killed run leaves: nothing half-made counts, nothing finished is done again.
+
+Signals: SIGKILL and SIGINT go to the whole process group, as from a batch system and from Ctrl-C;
+SIGTERM goes to Snakemake alone, which then lets running jobs end.
+"""
+
+import copy
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+from .conftest import TINY, Workflow, copy_repository
+from .test_faults import results
+
+Config = dict[str, Any]
+
+RUN = "results/tiny"
+CHECKPOINTS = f"{RUN}/cyclegan/checkpoints/step-*.npz"
+BANK = f"{RUN}/features/MobileNet/manifest"
+MODELS = f"{RUN}/models/MobileNet/v2"
+SCORES = f"{RUN}/tables/classification.csv"
+# CycleGAN and features beside each other, so that one signal meets both.
+FLAGS = ("--resources", "gpu=2", "--cores", "2")
+PATIENCE_SECONDS = 120
+
+
+def changed(change: Callable[[Config], object]) -> Config:
+    config = copy.deepcopy(SLOW)
+    change(config)
+    return config
+
+
+# Long enough to be met at work: seconds of CycleGAN and of augmented views, and of training.
+SLOW: Config = TINY | {
+    "views": 600,
+    "augmentations": {"v2": {"synthetic": 2}},
+    "training": {"epochs": 200},
+    "cyclegan": TINY["cyclegan"] | {"iterations": 300, "checkpoint_every": 5},
+    "performance": {"threads": 1},
+    "explain": {"augmentation": "v2"},
+}
+
+
+def run(workflow: Workflow, config: Config, *targets: str) -> str:
+    done = workflow.snakemake(config, *targets, *FLAGS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def interrupted_run(
+    workflow: Workflow,
+    config: Config,
+    target: str,
+    kill: Callable[[int], None],
+    *at_work: str,
+) -> str:
+    """Run until a file is there for every pattern of `at_work`, kill, and return what was said."""
+    (workflow.folder / "run.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    command = [sys.executable, "-m", "snakemake", target, *FLAGS, "--configfile", "run.yaml"]
+    output = workflow.folder / "interrupted.log"
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            command, cwd=workflow.folder, stdout=file, stderr=file, start_new_session=True
+        )
+        try:
+            end = time.monotonic() + PATIENCE_SECONDS
+            while not all(any(workflow.folder.glob(pattern)) for pattern in at_work):
+                assert process.poll() is None, output.read_text()
+                assert time.monotonic() < end, output.read_text()
+                time.sleep(0.02)
+            kill(process.pid)
+            process.wait(PATIENCE_SECONDS)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode != 0, output.read_text()
+    return output.read_text()
+
+
+def kill_all(pid: int) -> None:
+    os.killpg(pid, signal.SIGKILL)
+
+
+def interrupt_all(pid: int) -> None:
+    os.killpg(pid, signal.SIGINT)
+
+
+def interrupt_snakemake(pid: int) -> None:
+    os.kill(pid, signal.SIGINT)
+
+
+def terminate_snakemake(pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)
+
+
+def unlock(workflow: Workflow, config: Config) -> None:
+    done = workflow.snakemake(config, "--unlock")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def finished_jobs(said: str) -> Counter[str]:
+    return Counter(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", said, flags=re.MULTILINE))
+
+
+def weights(model: Path) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(model) as archive:
+        content = BytesIO(archive.read("model.weights.h5"))
+    arrays = {}
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            arrays[name] = item[()]
+
+    with h5py.File(content) as file:
+        file.visititems(note)
+    return arrays
+
+
+def copy_of(workflow: Workflow, folder: Path) -> Workflow:
+    shutil.copytree(workflow.folder, folder, symlinks=True)
+    return Workflow(folder)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A copy in which all that comes before CycleGAN and features has run."""
+    workflow = copy_repository(tmp_path_factory.mktemp("prepared"))
+    run(workflow, SLOW, "data", f"{RUN}/backbones/MobileNet.keras")
+    return workflow
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    prepared: Workflow, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Workflow, Counter[str]]:
+    workflow = copy_of(prepared, tmp_path_factory.mktemp("uninterrupted") / "copy")
+    return workflow, finished_jobs(run(workflow, SLOW, SCORES))
+
+
+@pytest.mark.parametrize("kill", [kill_all, interrupt_all, terminate_snakemake])
+def test_a_run_killed_in_every_long_step_ends_like_an_uninterrupted_one_and_repeats_no_job(
+    prepared: Workflow,
+    uninterrupted: tuple[Workflow, Counter[str]],
+    tmp_path: Path,
+    kill: Callable[[int], None],
+) -> None:
+    whole, jobs = uninterrupted
+    workflow = copy_of(prepared, tmp_path / "copy")
+
+    said = interrupted_run(workflow, SLOW, SCORES, kill, CHECKPOINTS, f"{BANK}/.views.npy.*")
+    done = finished_jobs(said)
+    lets_jobs_end = kill is terminate_snakemake
+    assert done == (Counter(cyclegan=1, features=1) if lets_jobs_end else Counter())
+    steps = [int(path.stem.removeprefix("step-")) for path in workflow.folder.glob(CHECKPOINTS)]
+    unlock(workflow, SLOW)
+
+    done += finished_jobs(
+        interrupted_run(workflow, SLOW, SCORES, kill, f"{RUN}/logs/train/MobileNet_v2_*.log")
+    )
+    log = (workflow.folder / RUN / "logs/cyclegan.log").read_text()
+    assert lets_jobs_end or f"going on from the checkpoint of step {max(steps)}\n" in log
+    unlock(workflow, SLOW)
+
+    done += finished_jobs(run(workflow, SLOW, SCORES))
+    assert done == jobs
+    assert workflow.planned(SLOW, SCORES) == {}
+
+    made, expected = (w.folder / RUN / "cyclegan/generator.keras" for w in (workflow, whole))
+    np.testing.assert_equal(weights(made), weights(expected))
+    tables, expected_tables = (
+        {name: digest for name, digest in results(w.folder / RUN).items() if name.endswith(".csv")}
+        for w in (workflow, whole)
+    )
+    assert any(name.startswith("predictions/") for name in tables)
+    assert tables == expected_tables
+
+
+FASTER = changed(lambda c: c["training"].update(learning_rate=0.01))
+
+
+@pytest.mark.parametrize("kill", [interrupt_all, interrupt_snakemake])
+def test_a_cancelled_job_leaves_the_older_result_which_does_not_pass_for_its_own(
+    uninterrupted: tuple[Workflow, Counter[str]], kill: Callable[[int], None]
+) -> None:
+    workflow, _ = uninterrupted
+    before = results(workflow.folder / RUN)
+    model = f"{MODELS}/fold0.keras"
+    log = f"{RUN}/logs/train/MobileNet_v2_fold0.log"
+    (workflow.folder / log).unlink()  # seen again when the job is at work
+    said = interrupted_run(workflow, FASTER, model, kill, log)
+    assert "Training MobileNet v2 fold0" in said
+    assert results(workflow.folder / RUN) == before
+    assert workflow.planned(SLOW, SCORES) == {}
+    assert workflow.planned(FASTER, model) == {"train": 1}
+
+
+def test_a_job_cancelled_between_its_outputs_leaves_no_mixture(
+    uninterrupted: tuple[Workflow, Counter[str]],
+) -> None:
+    workflow, _ = uninterrupted
+    before = results(workflow.folder / RUN)
+    inner = changed(lambda c: c["training"].update(trainable="last_block"))
+    bank = f"{BANK}/rows.csv"
+    clean = (workflow.folder / BANK / "clean.npy").stat().st_mtime_ns
+    interrupted_run(workflow, inner, bank, interrupt_all, f"{BANK}/.views.npy.*")
+    assert (workflow.folder / BANK / "clean.npy").stat().st_mtime_ns != clean  # it was replaced
+    assert results(workflow.folder / RUN) == before
+    assert workflow.planned(SLOW, SCORES) == {}
+    assert workflow.planned(inner, bank) == {"features": 1}
+
+
+def test_a_job_killed_while_an_older_folder_of_it_stood_runs_the_next_time(
+    uninterrupted: tuple[Workflow, Counter[str]], tmp_path: Path
+) -> None:
+    workflow = copy_of(uninterrupted[0], tmp_path / "copy")
+    harder = changed(lambda c: c["sources"]["phantoms"].update(difficulty=0.9))
+    drawn = f"{RUN}/phantoms/phantoms"
+    before = results(workflow.folder / drawn)
+    table = f"{drawn}/metadata.csv"
+    interrupted_run(workflow, harder, table, kill_all, f"{RUN}/logs/phantoms/*.log", BACKUP)
+    unlock(workflow, harder)
+    assert workflow.planned(harder, table) == {"phantoms": 1}
+    run(workflow, harder, table)
+    assert results(workflow.folder / drawn) != before
+    assert workflow.planned(harder, table) == {}
+
+
+BACKUP = f".snakemake/backups/{RUN}/phantoms/phantoms/images"
