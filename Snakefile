@@ -24,6 +24,7 @@ include: "workflow/rules/classify.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/explain.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/sharing.smk"
 
 
 report: "workflow/report/workflow.rst"

@@ -28,7 +28,6 @@ rule cyclegan:
         mem_mb=memory(6000),
         runtime=minutes(600),
     params:
-        checkpoints=f"{RUN}/cyclegan/checkpoints",
         settings=config["cyclegan"],
         seed=config["seed"],
         mixed_precision=config["performance"]["mixed_precision"],

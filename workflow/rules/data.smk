@@ -152,7 +152,6 @@ rule manifest:
         mem_mb=memory(2000),
         runtime=minutes(60),
     params:
-        roots={source: root_of(source) for source in config["sources"]},
         sources=config["sources"],
         classes=config["classes"],
         timeline=config["timeline"],

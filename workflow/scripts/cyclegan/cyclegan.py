@@ -1,5 +1,7 @@
 """Train the CycleGAN on training images of its two classes."""
 
+from pathlib import Path
+
 from covidcxr.cyclegan.cyclegan import train_cyclegan
 from covidcxr.logs import step
 
@@ -12,7 +14,8 @@ with step(snakemake.log[0]):
         snakemake.output.backward,
         snakemake.output.losses,
         snakemake.output.samples,
-        checkpoints=snakemake.params.checkpoints,
+        # Not a parameter: the name of the run would keep runs from sharing the result.
+        checkpoints=Path(snakemake.output.generator).parent / "checkpoints",
         settings=snakemake.params.settings,
         seed=snakemake.params.seed,
         threads=snakemake.threads,
