@@ -17,7 +17,8 @@ test: $(INSTALLED)
 test-slurm: $(INSTALLED)
 	if [ "$$(id -u)" = 0 ] && ! command -v slurmctld >/dev/null; then \
 	    apt-get update -qq && \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge; fi
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge || \
+	    echo "SLURM cannot be installed here; its tests skip"; fi
 	$(BIN)/python -m pytest -rs tests/slurm
 
 # The whole study on the images in ../shared (30 to 60 minutes on two cores).
