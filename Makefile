@@ -21,7 +21,7 @@ test-slurm: $(INSTALLED)
 	    echo "SLURM cannot be installed here; its tests skip"; fi
 	$(BIN)/python -m pytest -rs tests/slurm
 
-# The whole study on the images in ../shared (30 to 60 minutes on two cores).
+# The whole study on the images in ../shared (22 minutes on two cores).
 real: $(INSTALLED)
 	$(BIN)/snakemake --cores all --configfile tests/real/config.yaml
 
