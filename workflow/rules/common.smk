@@ -14,7 +14,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 os.environ.update(
     PYTHONPATH=str(ROOT / "src"),
-    TF_CPP_MIN_LOG_LEVEL="3",  # TensorFlow greets on stderr at every start
+    TF_CPP_MIN_LOG_LEVEL="3",  # quiets part of what TensorFlow says at every start
 )
 
 from covidcxr.config import check_paths, complete, read_schema, synthetic_count
