@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from covidcxr.data.download import is_url
 from covidcxr.errors import InputError
 
 Schema = Mapping[str, Any]
@@ -53,7 +54,7 @@ def check_paths(config: Mapping[str, Any]) -> None:
         Naming the key and the missing path.
     """
     mirror = config["mirror"]
-    if mirror is not None and not is_address(mirror) and not Path(mirror).is_dir():
+    if mirror is not None and not is_url(mirror) and not Path(mirror).is_dir():
         raise InputError(
             f"config key 'mirror': there is no folder '{mirror}'; correct it or set it to null"
         )
@@ -69,11 +70,6 @@ def check_paths(config: Mapping[str, Any]) -> None:
                 f"config key 'weights.{backbone}': there is no file '{weights}'; "
                 "give 'imagenet', 'random' or the path of a no-top weight file"
             )
-
-
-def is_address(location: str) -> bool:
-    """Tell whether `location` is an http(s) address rather than a local path."""
-    return location.startswith(("http://", "https://"))
 
 
 def describe(schema: Schema) -> Iterator[tuple[str, str, Any, str]]:

@@ -18,6 +18,7 @@ os.environ.update(
 )
 
 from covidcxr.config import check_paths, complete, read_schema, synthetic_count
+from covidcxr.data.download import is_url
 from covidcxr.data.fingerprint import fingerprint, fingerprint_csv_source
 from covidcxr.data.kermany_images import kermany_mirror_is_extracted
 from covidcxr.errors import InputError
@@ -88,7 +89,7 @@ def minutes(base):
 def mirrored(*places):
     """Fingerprint of the places of a local mirror that a download rule reads; empty without one."""
     mirror = config["mirror"]
-    if mirror is None or mirror.startswith(("http://", "https://")):
+    if mirror is None or is_url(mirror):
         return ""
     return fingerprint([Path(mirror) / place for place in places], FINGERPRINTS)
 
