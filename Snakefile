@@ -54,7 +54,7 @@ rule models:
 
 rule tables:
     input:
-        TABLES,
+        TABLES + REPORT_TABLES,
 
 
 rule figures:

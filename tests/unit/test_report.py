@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covidcxr.errors import InputError
-from covidcxr.report import content, facts, formats
+from covidcxr.report import content, facts, formats, sections
+from covidcxr.report.content import Notice
+from covidcxr.report.facts import Run
+from covidcxr.report.formats import table_of
 from covidcxr.report.report import write_report
+from covidcxr.report.sections.section import Section, SectionFigure, SectionTable
 from covidcxr.report.summaries import beside_table
 from tests.unit.report_inputs import CLASSES, ROOT, Inputs, made_up_run
 
@@ -453,3 +458,38 @@ def test_captions_of_the_workflow_are_valid_and_all_there(inputs: Inputs) -> Non
             source, writer="html5", settings_overrides={"halt_level": 2, "report_level": 2}
         )
         assert len(html) > 500
+
+
+def test_a_sections_text_figure_and_table_enter_the_page_and_its_notice_stands_on_top(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = made_up_run(tmp_path)
+    inputs.frames["ages"] = pd.DataFrame({"label": ["covid"], "accuracy": [0.875]})
+    inputs.figures["ages"] = inputs.figures["fig1_diagnoses"]
+
+    def section(run: Run, tables: Mapping[str, pd.DataFrame]) -> Section | None:
+        if "ages" not in tables:
+            return None
+        return Section(
+            ident="ages",
+            title="Ages",
+            paragraphs=["What ages say."],
+            notices=[Notice("warning", "Age names the class.")],
+            figures=[SectionFigure("ages", "Ages of all.", "Bars of ages.")],
+            tables=[SectionTable("ages", "By age.", table_of(tables["ages"]))],
+        )
+
+    monkeypatch.setattr(sections, "BODY", (section,))
+    write_report(tmp_path / "with.html", **inputs.arguments())
+    page = (tmp_path / "with.html").read_text()
+    assert page.index("Age names the class.") < page.index("What was run</h2>")
+    assert page.index("What ages say.") < page.index('id="runtimes"')
+    assert '<a href="#ages">Ages</a>' in page
+    assert "0.875" in page
+    assert 'alt="Bars of ages."' in page
+    labels = re.findall(r"<b>Table\u00a0S(\d+)\.</b>", page)
+    assert sorted(labels, key=int) == labels
+
+    del inputs.frames["ages"], inputs.figures["ages"]
+    write_report(tmp_path / "without.html", **inputs.arguments())
+    assert 'id="ages"' not in (tmp_path / "without.html").read_text()

@@ -42,6 +42,10 @@ ENVIRONMENT = str(ROOT / "envs/covidcxr.yaml")
 THREADS = config["performance"]["threads"]
 FINGERPRINTS = Path(".snakemake/covidcxr_fingerprints.json")
 
+# What the report's sections show: stages append the paths of tables and the names of figures.
+REPORT_TABLES: list[str] = []
+REPORT_FIGURES: list[str] = []
+
 
 wildcard_constraints:
     backbone="|".join(BACKBONES),

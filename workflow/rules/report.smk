@@ -10,14 +10,16 @@ SHOWN_FIGURES = [
     *(["fig7_timeline"] if config["timeline"] else []),
 ]
 FIGURES = [
-    f"{RUN}/figures/{name}.{kind}" for name in SHOWN_FIGURES for kind in ("png", "svg")
+    f"{RUN}/figures/{name}.{kind}"
+    for name in SHOWN_FIGURES + REPORT_FIGURES
+    for kind in ("png", "svg")
 ]
 
 
 rule report:
     input:
         figures=FIGURES,
-        tables=TABLES,
+        tables=TABLES + REPORT_TABLES,
         data=expand(
             f"{RUN}/data/{{table}}.csv",
             table=["manifest", "quarantine", "collections", "split"],

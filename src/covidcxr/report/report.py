@@ -3,7 +3,8 @@
 import base64
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,9 +18,10 @@ from markupsafe import Markup
 from covidcxr.data.tables import read_manifest, read_split, read_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
-from covidcxr.report import content, facts, summaries
+from covidcxr.report import content, facts, sections, summaries
 from covidcxr.report.facts import Run
 from covidcxr.report.formats import Table, count, table_of
+from covidcxr.report.sections.section import Section
 
 PACKAGES = (
     "covidcxr",
@@ -87,10 +89,10 @@ def write_report(
     tables
         CSV files by name: `manifest`, `split`, `quarantine`, `classification`; where the run has
         them `published_accuracy`, `published_comparison`, `models`, `synthetic`, `losses`,
-        `collections`.
+        `collections`, and those that `covidcxr.report.sections` read.
     figures
-        PNG files by stem: `fig1_diagnoses` to `fig7_timeline`, `cyclegan_samples`. Those missing
-        are left out.
+        PNG files by stem: `fig1_diagnoses` to `fig7_timeline`, `cyclegan_samples`, and those of
+        the sections. Those missing are left out.
     svgs
         The same figures as SVG files, offered for download.
     gradcam
@@ -105,25 +107,27 @@ def write_report(
     InputError
         If a required table is not given, or a file cannot be read.
     """
-    unknown = [name for name in figures if name not in content.FIGURES]
-    if unknown:
-        raise InputError(
-            f"the report has no place for figure {', '.join(unknown)}; its figures are "
-            f"{', '.join(content.FIGURES)}"
-        )
     missing = [name for name in REQUIRED_TABLES if name not in tables]
     if missing:
         raise InputError(f"the report needs the tables {', '.join(missing)}; give their paths")
     run = _read_run(config, tables, gradcam or {})
+    read = {name: _read_results(path) for name, path in tables.items()}
+    body = sections.made(sections.BODY, run, read)
+    closing = sections.made(sections.CLOSING, run, read)
+    placed = {*content.FIGURES, *(item.name for part in body + closing for item in part.figures)}
+    unknown = [name for name in figures if name not in placed]
+    if unknown:
+        raise InputError(
+            f"the report has no place for figure {', '.join(unknown)}; its figures are "
+            f"{', '.join(sorted(placed))}"
+        )
     page = _page(
         run,
+        body=body,
+        closing=closing,
         figures={name: data_address(path) for name, path in figures.items()},
         svgs={name: data_address(path) for name, path in (svgs or {}).items()},
-        results={
-            name: _read_results(tables[name])
-            for name in (*PAPER_TABLES, "models")
-            if name in tables
-        },
+        results={name: read[name] for name in (*PAPER_TABLES, "models") if name in read},
         benchmarks={name: _read_benchmark(path) for name, path in (benchmarks or {}).items()},
         versions=installed_versions() if versions is None else versions,
         quarantine_file=str(tables["quarantine"]),
@@ -233,6 +237,8 @@ def _read_benchmark(path: str | Path) -> pd.DataFrame:
 def _page(
     run: Run,
     *,
+    body: Sequence[Section],
+    closing: Sequence[Section],
     figures: Mapping[str, str],
     svgs: Mapping[str, str],
     results: Mapping[str, pd.DataFrame],
@@ -275,11 +281,18 @@ def _page(
         title=run.config.get("title", run.config["run"]),
         run_name=run.config["run"],
         seed=run.config["seed"],
-        notices=content.notices(run),
+        notices=[
+            *content.notices(run),
+            *(notice for part in [*body, *closing] for notice in part.notices),
+        ],
+        sections=body,
+        closing_sections=closing,
         result=result,
         per_backbone=per_backbone,
-        figures=_figures(run, figures, svgs),
-        tables=_numbered({name: table for name, table in tables.items() if table.rows}),
+        figures=_figures(run, [*body, *closing], figures, svgs),
+        tables=_numbered(
+            {name: table for name, table in tables.items() if table.rows}, body, closing
+        ),
         checks=content.split_checks(run),
         files=content.files_text(run.collections, run.quarantine),
         licences=content.licence_text(run),
@@ -300,24 +313,33 @@ def _own(name: str) -> str:
     return (files("covidcxr.report") / name).read_text(encoding="utf-8")
 
 
-def _figures(run: Run, images: Mapping[str, str], svgs: Mapping[str, str]) -> dict[str, Figure]:
-    captions, alts = content.figure_captions(run), content.figure_alts(run)
-    found = {}
-    for name, image in images.items():
-        number = name.removeprefix("fig").partition("_")[0]
-        found[name] = Figure(
+def _figures(
+    run: Run, parts: Sequence[Section], images: Mapping[str, str], svgs: Mapping[str, str]
+) -> dict[str, Figure]:
+    own = [item for part in parts for item in part.figures]
+    captions = content.figure_captions(run) | {item.name: item.caption for item in own}
+    alts = content.figure_alts(run) | {item.name: item.alt for item in own}
+    # The paper's figures keep its numbers; the others are numbered as they are shown.
+    order = [name for name in (*content.FIGURES, *(item.name for item in own)) if name in images]
+    extra = [name for name in order if not PAPER_FIGURE.match(name)]
+    return {
+        name: Figure(
             ident=name.replace("_", "-"),
-            label=f"Figure {number}" if number.isdigit() else "Figure S1",
+            label=f"Figure {found[1]}"
+            if (found := PAPER_FIGURE.match(name))
+            else f"Figure S{extra.index(name) + 1}",
             caption=captions[name],
             alt=alts[name],
-            image=image,
+            image=images[name],
             svg=svgs.get(name, ""),
         )
-    return found
+        for name in order
+    }
 
 
+PAPER_FIGURE = re.compile(r"fig(\d+)_")
 FOLDED = {"quarantined", "config", "versions", "classification"}
-SHOWN_ORDER = (
+BEFORE_BODY = (
     "data",
     "quarantine",
     "quarantined",
@@ -331,22 +353,31 @@ SHOWN_ORDER = (
     "ensembles",
     "classification",
     "models",
-    "runtimes",
-    "licences",
 )
+AFTER_BODY = ("runtimes", "licences")
 """Order in which the template shows the tables: those that the paper lacks are numbered by it."""
 
 
-def _numbered(tables: Mapping[str, Table]) -> dict[str, Numbered]:
-    own = [name for name in SHOWN_ORDER if name in tables and name not in PAPER_TABLES]
+def _numbered(
+    tables: Mapping[str, Table], body: Sequence[Section], closing: Sequence[Section]
+) -> dict[str, Numbered]:
+    parts = {item.name: item for part in [*body, *closing] for item in part.tables}
+    order = [
+        *BEFORE_BODY,
+        *(item.name for part in body for item in part.tables),
+        *AFTER_BODY,
+        *(item.name for part in closing for item in part.tables),
+    ]
+    shown = {**tables, **{name: item.table for name, item in parts.items() if item.table.rows}}
+    own = [name for name in order if name in shown and name not in PAPER_TABLES]
     labels = PAPER_TABLES | {name: f"Table S{k}" for k, name in enumerate(own, 1)}
     return {
         name: Numbered(
             ident=f"table-{name.replace('_', '-')}",
             label=labels[name].replace(" ", "\u00a0"),
-            caption=content.TABLE_CAPTIONS[name],
+            caption=parts[name].caption if name in parts else content.TABLE_CAPTIONS[name],
             table=table,
-            folded=name in FOLDED,
+            folded=parts[name].folded if name in parts else name in FOLDED,
         )
-        for name, table in tables.items()
+        for name, table in shown.items()
     }
