@@ -54,3 +54,9 @@ def test_named_targets_make_their_part_only(workflow: Workflow) -> None:
     jobs = workflow.planned(STUDY, "data")
     assert "train" not in jobs
     assert jobs["split"] == 1
+
+
+def test_lungs_use_the_boxes_of_the_collection(workflow: Workflow) -> None:
+    jobs = workflow.planned(STUDY, "results/paper/images/lungs.npy")
+    assert jobs["lungs"] == jobs["lung_boxes"] == 1
+    assert "train" not in jobs

@@ -58,12 +58,16 @@ def code(step):
     return code_digest(ROOT / "workflow/scripts" / f"{step}.py")
 
 
-def sources_of(kind):
-    """Pattern of the names of the sources of a type; matches nothing where there is none."""
-    names = [
+def of_type(kind):
+    """Names of the sources of a type."""
+    return [
         name for name, options in config["sources"].items() if options["type"] == kind
     ]
-    return "|".join(names) or "(?!)"
+
+
+def sources_of(kind):
+    """Pattern of the names of the sources of a type; matches nothing where there is none."""
+    return "|".join(of_type(kind)) or "(?!)"
 
 
 def every_model(pattern, models=FOLDS):

@@ -239,3 +239,62 @@ rule images:
         "Decoding the images of {wildcards.cohort}.csv"
     script:
         "../scripts/data/images.py"
+
+
+rule lung_boxes:
+    output:
+        update(f"{RESOURCES}/{{source}}/lung_boxes.json"),
+    log:
+        f"{RUN}/logs/lung_boxes/{{source}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/lung_boxes/{{source}}.tsv"
+    wildcard_constraints:
+        source=sources_of("covid_chestxray"),
+    retries: 2
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(500),
+        runtime=minutes(10),
+    params:
+        commit=lambda wildcards: config["sources"][wildcards.source]["commit"],
+        mirror=config["mirror"],
+        mirrored=mirrored("covid-chestxray-dataset/annotations"),
+        code=code("data/lung_boxes"),
+    message:
+        "Fetching the boxes of lungs of the COVID-19 Image Data Collection"
+    script:
+        "../scripts/data/lung_boxes.py"
+
+
+rule lungs:
+    input:
+        manifest=f"{RUN}/data/manifest.csv",
+        images=f"{RUN}/images/manifest.npy",
+        masked=expand(f"{RUN}/phantoms/{{source}}/images", source=of_type("phantom")),
+        boxed=expand(
+            f"{RESOURCES}/{{source}}/lung_boxes.json",
+            source=of_type("covid_chestxray"),
+        ),
+        # Part of what the step computes, like its code, but no code.
+        coefficients=str(ROOT / "src/covidcxr/data/lung_boxes.npz"),
+    output:
+        regions=update(f"{RUN}/images/lungs.npy"),
+        table=update(f"{RUN}/data/lungs.csv"),
+    log:
+        f"{RUN}/logs/lungs.log",
+    benchmark:
+        f"{RUN}/benchmarks/lungs.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(20),
+    params:
+        phantoms=of_type("phantom"),
+        collections=of_type("covid_chestxray"),
+        code=code("data/lungs"),
+    message:
+        "Telling the lungs of every image"
+    script:
+        "../scripts/data/lungs.py"
