@@ -63,6 +63,14 @@ def check_paths(config: Mapping[str, Any]) -> None:
             raise InputError(
                 f"config key 'sources.{name}.table': there is no file '{options['table']}'"
             )
+        if options["type"] == "nih" and not Path(options["folder"]).is_dir():
+            raise InputError(
+                f"config key 'sources.{name}.folder': there is no folder '{options['folder']}'; "
+                "fetch NIH ChestX-ray14 and unpack it there (https://nihcc.app.box.com/v/ChestXray-NIHCC)"
+            )
+        entries = options.get("entries")
+        if entries is not None and not Path(entries).is_file():
+            raise InputError(f"config key 'sources.{name}.entries': there is no file '{entries}'")
     for backbone in config["backbones"]:
         weights = config["weights"][backbone]
         if weights not in ("imagenet", "random") and not Path(weights).is_file():
@@ -173,6 +181,12 @@ def _type_of(schema: Schema) -> str:
 
 def _check_references(config: Mapping[str, Any]) -> None:
     sources, classes = config["sources"], config["classes"]
+    nih = [name for name, options in sources.items() if options["type"] in ("nih", "nih_subset")]
+    if len(nih) > 1:
+        raise InputError(
+            f"config key 'sources': {', '.join(nih)} hold films of the same patients, who could "
+            "come to stand on both sides of the split; keep one of them"
+        )
     parts = [
         (f"classes.{name}[{i}]", part)
         for name, parts in classes.items()

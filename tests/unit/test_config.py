@@ -21,7 +21,15 @@ def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "name", ["config/config.yaml", "config/demo.yaml", "tests/real/config.yaml"]
+    "name",
+    [
+        f"{folder}/{name}.yaml"
+        for folder, names in {
+            "config": ("config", "demo", "adult", "mixed"),
+            "tests/real": ("config", "adult", "mixed"),
+        }.items()
+        for name in names
+    ],
 )
 def test_shipped_configurations_are_valid(name: str) -> None:
     config = yaml.safe_load((REPOSITORY / name).read_text())
@@ -72,6 +80,12 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
         (lambda c: c["weights"].pop("VGG16"), r"'weights\.VGG16' is missing"),
         (lambda c: c["cyclegan"].update(target_class="flu"), r"'cyclegan\.target_class': 'flu'"),
         (lambda c: c.update(explain={"augmentation": "v9"}), r"'explain\.augmentation': 'v9'"),
+        (
+            lambda c: c["sources"].update(
+                big={"type": "nih", "folder": "."}, small={"type": "nih_subset"}
+            ),
+            r"big, small hold films of the same patients",
+        ),
     ],
 )
 def test_each_mistake_is_named_with_its_key(
@@ -92,6 +106,14 @@ def test_each_mistake_is_named_with_its_key(
         (
             lambda c: c["sources"].update(own={"type": "csv", "table": "no.csv"}),
             r"'sources\.own\.table': there is no file 'no\.csv'",
+        ),
+        (
+            lambda c: c["sources"].update(nih={"type": "nih", "folder": "no"}),
+            r"'sources\.nih\.folder': there is no folder 'no'",
+        ),
+        (
+            lambda c: c["sources"].update(nih={"type": "nih_subset", "entries": "no.csv"}),
+            r"'sources\.nih\.entries': there is no file 'no\.csv'",
         ),
     ],
 )

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from covidcxr.data import covid_images, covid_metadata, download, kermany_archive, kermany_images
+from covidcxr.data import covid_metadata, download, kermany_archive, kermany_images, repository
 from covidcxr.data.covid_images import fetch_covid_images
 from covidcxr.data.covid_metadata import fetch_covid_metadata
 from covidcxr.data.download import HDF5, IMAGE, TABLE, ZIP, Checksum, NotFoundError
+from covidcxr.data.nih_subset_images import fetch_nih_subset_images
 from covidcxr.errors import InputError
 from covidcxr.features import weights
 from tests.unit.http_server import HTML, Fault, Site
@@ -265,8 +266,8 @@ def row(name: str, finding: str = "Pneumonia/Viral/COVID-19", view: str = "AP") 
 @pytest.fixture
 def github(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(covid_metadata, "RAW", site.url)
-    monkeypatch.setattr(covid_images, "RAW", site.url)
-    monkeypatch.setattr(covid_images, "API", site.url)
+    monkeypatch.setattr(repository, "RAW", site.url)
+    monkeypatch.setattr(repository, "API", site.url)
     return site
 
 
@@ -366,6 +367,98 @@ def test_a_missing_mirror_is_one_clear_error(tmp_path: Path):
         fetch_covid_metadata(tmp_path / "m.csv", commit=COMMIT, mirror=str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"lacks metadata\.csv \(looked for"):
         fetch_covid_metadata(tmp_path / "m.csv", commit=COMMIT, mirror=str(tmp_path))
+
+
+# --- the NIH subset ---
+
+SUBSET = "X-Ray Image DataSet"
+ALL = [{"diagnosis": ["normal"]}, {"diagnosis": ["pneumonia"], "view": ["PA"]}]
+
+
+def publish_subset(site: Site, *names: str, raw: str, api: str) -> None:
+    """Put films, each with its name as content, and git's listing of them on the server."""
+    tree = [{"path": SUBSET, "type": "tree", "sha": "0"}]
+    for name in names:
+        content = PNG + name.encode()
+        site.files[f"{raw}/{SUBSET}/{name}"] = content
+        sha = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        tree.append({"path": f"{SUBSET}/{name}", "type": "blob", "sha": sha})
+    site.files[api] = json.dumps({"truncated": False, "tree": tree}).encode()
+
+
+@pytest.fixture
+def talo(github: Site) -> Site:
+    publish_subset(
+        github,
+        "No_findings/00001280_004.png",
+        "Pneumonia/00000013_026.png",
+        "Covid-19/01.png",
+        "notes.txt",
+        raw=f"/muhammedtalo/COVID-19/{COMMIT}",
+        api=f"/repos/muhammedtalo/COVID-19/git/trees/{COMMIT}?recursive=1",
+    )
+    return github
+
+
+def test_films_are_fetched_from_a_folder_with_spaces_and_without_the_covid_19_folder(
+    talo: Site, tmp_path: Path
+):
+    fetch_nih_subset_images(tmp_path / "images", select=ALL, commit=COMMIT)
+    assert files_below(tmp_path / "images") == [
+        "No_findings/00001280_004.png",
+        "Pneumonia/00000013_026.png",
+    ]
+    assert (tmp_path / "images/Pneumonia/00000013_026.png").read_bytes().endswith(b"026.png")
+    assert not (tmp_path / "images.part").exists()
+
+
+def test_only_the_diagnoses_asked_for_are_fetched(talo: Site, tmp_path: Path):
+    fetch_nih_subset_images(tmp_path / "images", select=ALL, commit=COMMIT)
+    fetch_nih_subset_images(tmp_path / "images", select=ALL[1:], commit=COMMIT)
+    assert files_below(tmp_path / "images") == ["Pneumonia/00000013_026.png"]
+
+
+def test_a_film_that_differs_from_git_s_hash_is_refused(talo: Site, tmp_path: Path):
+    name = "Pneumonia/00000013_026.png"
+    talo.files[f"/muhammedtalo/COVID-19/{COMMIT}/{SUBSET}/{name}"] = PNG + b"x"
+    with pytest.raises(InputError, match=r"026\.png: git-blob checksum is"):
+        fetch_nih_subset_images(tmp_path / "images", select=ALL, commit=COMMIT)
+    assert not (tmp_path / "images").exists()
+
+
+def test_a_killed_fetch_of_films_asks_for_none_twice(talo: Site, tmp_path: Path):
+    address = f"/muhammedtalo/COVID-19/{COMMIT}/{SUBSET}/"
+    talo.faults[address + "Pneumonia/00000013_026.png"] = [Fault(403)]
+    with pytest.raises(InputError, match="403"):
+        fetch_nih_subset_images(tmp_path / "images", select=ALL, commit=COMMIT)
+    fetch_nih_subset_images(tmp_path / "images", select=ALL, commit=COMMIT)
+    asked = [path for path, _ in talo.requests]
+    assert asked.count(address + "No_findings/00001280_004.png") == 1
+    assert sum("git/trees" in path for path in asked) == 1
+
+
+def test_films_come_from_a_local_or_served_mirror(site: Site, tmp_path: Path):
+    publish_subset(
+        site,
+        "No_findings/00001280_004.png",
+        "Covid-19/01.png",
+        raw="/m",
+        api=f"/m/{SUBSET}/tree.json",
+    )
+    for path, content in site.files.items():
+        file = tmp_path / "mirror" / path.removeprefix("/m/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    for name, address in (("local", str(tmp_path / "mirror")), ("served", f"{site.url}/m/")):
+        fetch_nih_subset_images(tmp_path / name, select=[{}], commit=COMMIT, mirror=address)
+        assert files_below(tmp_path / name) == ["No_findings/00001280_004.png"]
+
+
+def test_a_mirror_without_the_films_is_one_clear_error(tmp_path: Path):
+    with pytest.raises(InputError, match="holds no films under X-Ray Image DataSet"):
+        fetch_nih_subset_images(
+            tmp_path / "images", select=ALL, commit=COMMIT, mirror=str(tmp_path)
+        )
 
 
 # --- Kermany's set ---

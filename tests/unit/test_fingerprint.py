@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from covidcxr.data import fingerprint as module
-from covidcxr.data.fingerprint import fingerprint, fingerprint_csv_source
+from covidcxr.data.fingerprint import fingerprint, fingerprint_csv_source, fingerprint_listing
 from covidcxr.errors import InputError
 
 OLD = 1_600_000_000
@@ -128,3 +128,14 @@ def test_a_csv_source_counts_its_table_and_the_images_it_names(tmp_path: Path, c
     table.write_text("label\n")
     with pytest.raises(InputError, match=r"t\.csv has no column 'path'"):
         fingerprint_csv_source(table, cache)
+
+
+def test_a_listing_tells_new_missing_and_resized_files_but_no_timestamps(tmp_path: Path):
+    folder = folder_of_two(tmp_path)
+    files = sorted(folder.rglob("*.png"))
+    before = fingerprint_listing(files)
+    os.utime(files[0])
+    assert fingerprint_listing(files[::-1]) == before
+    assert fingerprint_listing(files[:1]) != before
+    files[0].write_text("longer")
+    assert fingerprint_listing(files) != before

@@ -446,6 +446,24 @@ def test_equal_patient_ids_of_two_sources_are_two_patients(tmp_path: Path):
     assert tables["manifest"]["patient_id"].tolist() == ["a:1", "a:2", "b:1", "b:2"]
 
 
+def test_a_class_of_several_sources_gets_the_count_asked_of_each(tmp_path: Path):
+    for number in range(6):
+        Image.fromarray(film(number)).save(tmp_path / f"{number}.png")
+    for name, own in (("a", "012"), ("b", "345")):
+        rows = "".join(f"{k}.png,x,{k},{20 + int(k)},F,PA\n" for k in own)
+        (tmp_path / f"{name}.csv").write_text("path,label,patient_id,age,sex,view\n" + rows)
+    tables = write(
+        tmp_path,
+        sources={name: {"type": "csv", "table": str(tmp_path / f"{name}.csv")} for name in "ab"},
+        classes={"both": [{"source": "a", "count": 1}, {"source": "b", "count": 2}]},
+    )
+    manifest = tables["manifest"]
+    assert manifest["source"].tolist() == ["a", "b", "b"]
+    assert manifest["age"].tolist() == [20 + int(i[-1]) for i in manifest["image_id"]]
+    assert set(manifest["sex"]) == {"F"}
+    assert set(manifest["view"]) == {"PA"}
+
+
 def test_the_study_s_manifest_on_the_real_images(shared: Path, tmp_path: Path):
     data = shared / "data"
     (tmp_path / "kermany").mkdir()

@@ -7,9 +7,12 @@ from covidcxr.data.sources import (
     CANDIDATE_COLUMNS,
     covid_diagnosis,
     filter_candidates,
+    nih_age,
     read_covid_chestxray,
     read_csv,
     read_kermany,
+    read_nih,
+    read_nih_subset,
     read_phantom,
     read_source,
 )
@@ -140,6 +143,120 @@ def test_kermany_s_images_of_one_name_on_both_levels_stay_two(tmp_path: Path):
 def test_an_empty_kermany_folder_is_named(tmp_path: Path):
     with pytest.raises(InputError, match="holds no images under"):
         read_kermany(tmp_path)
+
+
+NIH_HEADER = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+)
+NIH_ROWS = (
+    "00000001_000.png,No Finding,0,1,58,M,PA,2682,2749,0.143,0.143",
+    "00000001_001.png,Pneumonia,1,1,058Y,M,AP,2682,2749,0.143,0.143",
+    "00000002_000.png,Infiltration|Pneumonia,0,2,006M,F,AP,2682,2749,0.143,0.143",
+    "00000003_000.png,Hernia,0,3,414,F,PA,2682,2749,0.143,0.143",
+    "00000004_000.png,No Finding,0,4,30,F,PA,2682,2749,0.143,0.143",
+)
+
+
+def nih(tmp_path: Path, *rows: str, header: str = NIH_HEADER) -> Path:
+    tmp_path.mkdir(exist_ok=True)
+    (tmp_path / "Data_Entry_2017_v2020.csv").write_text("\n".join([header, *rows]) + "\n")
+    # NIH's archives unpack to images/, Kaggle's copy to images_001/images/.
+    for number, folder in ((1, "images"), (2, "images_001/images"), (3, "images_002/images")):
+        (tmp_path / folder).mkdir(parents=True)
+        for follow_up in (0, 1):
+            (tmp_path / folder / f"{number:08d}_{follow_up:03d}.png").write_bytes(b"")
+    return tmp_path
+
+
+def test_nih_films_become_candidates_where_their_files_lie(tmp_path: Path, caplog):
+    frame = read_nih(nih(tmp_path, *NIH_ROWS))
+    assert list(frame.columns) == CANDIDATE_COLUMNS
+    assert frame.to_dict("records")[1] == {
+        "key": "00000001_001.png", "path": str(tmp_path / "images/00000001_001.png"),
+        "diagnosis": "pneumonia", "patient_id": "00000001", "view": "AP", "sex": "M",
+        "subtype": "Pneumonia", "license": "free use (NIH Clinical Center)",
+        "day": pytest.approx(float("nan"), nan_ok=True), "age": 58.0,
+    }  # fmt: skip
+    assert frame["diagnosis"].tolist() == [
+        "normal", "pneumonia", "Infiltration|Pneumonia", "Hernia",
+    ]  # fmt: skip
+    assert frame["path"][2] == str(tmp_path / "images_001/images/00000002_000.png")
+    assert frame["age"].tolist() == pytest.approx([58, 58, 0.5, float("nan")], nan_ok=True)
+    assert "1 of 5 films of the table are not there" in caplog.text
+
+
+def test_pneumonia_beside_other_findings_counts_on_request(tmp_path: Path):
+    frame = read_source(
+        {"type": "nih", "folder": str(nih(tmp_path, *NIH_ROWS)), "pneumonia": "any"}, tmp_path
+    )
+    assert frame["diagnosis"].tolist() == ["normal", "pneumonia", "pneumonia", "Hernia"]
+
+
+def test_both_names_of_the_sex_column_are_read(tmp_path: Path):
+    header = NIH_HEADER.replace("Gender", "Sex") + ","
+    frame = read_nih(nih(tmp_path, NIH_ROWS[0] + ",", header=header))
+    assert frame[["sex", "view", "age"]].to_numpy().tolist() == [["M", "PA", 58.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [("58", 58), ("058Y", 58), ("018M", 1.5), ("007D", 7 / 365.25), ("120", 120), ("414Y", None),
+     ("", None), ("F", None)],
+)  # fmt: skip
+def test_ages_are_years_in_every_notation_and_impossible_ones_unknown(text: str, years):
+    expected = float("nan") if years is None else years
+    assert nih_age(text) == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "message"),
+    [
+        (("x.png,No Finding,0,1,58,M,PA,1,1,1,1",), NIH_HEADER, "of the 1 films .* none lies"),
+        (NIH_ROWS, NIH_HEADER.replace("Patient Gender", "G"), "no column 'Patient Gender'"),
+        (NIH_ROWS, NIH_HEADER.replace("Finding Labels", "L"), "no column 'Finding Labels'"),
+    ],
+)
+def test_a_folder_that_is_not_nih_s_is_named(tmp_path: Path, rows, header, message: str):
+    with pytest.raises(InputError, match=message):
+        read_nih(nih(tmp_path, *rows, header=header))
+
+
+def test_an_nih_folder_without_its_table_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match="holds no tables Data_Entry_2017"):
+        read_nih(tmp_path)
+
+
+def subset(tmp_path: Path) -> Path:
+    for name in ("No_findings/00000001_000.png", "Pneumonia/00000003_000.png", "Covid-19/1.png",
+                 "Pneumonia/._00000003_000.png"):  # fmt: skip
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(b"")
+    return tmp_path
+
+
+def test_the_nih_subset_tells_patients_and_diagnoses_by_its_names(tmp_path: Path):
+    frame = read_source({"type": "nih_subset", "entries": None}, subset(tmp_path))
+    assert frame[["key", "diagnosis", "patient_id", "view", "subtype"]].to_numpy().tolist() == [
+        ["No_findings/00000001_000.png", "normal", "00000001", "", ""],
+        ["Pneumonia/00000003_000.png", "pneumonia", "00000003", "", ""],
+    ]
+    assert frame["age"].isna().all()
+
+
+def test_nih_s_table_tells_age_sex_and_view_of_the_subset(tmp_path: Path):
+    entries = nih(tmp_path / "nih", *NIH_ROWS[:1]) / "Data_Entry_2017_v2020.csv"
+    frame = read_source({"type": "nih_subset", "entries": str(entries)}, subset(tmp_path))
+    assert frame[["age", "sex", "view", "subtype"]].to_numpy().tolist()[0] == [
+        58.0, "M", "PA", "No Finding",
+    ]  # fmt: skip
+    assert frame[["sex", "view"]].to_numpy().tolist()[1] == ["", ""]
+    assert frame["diagnosis"].tolist() == ["normal", "pneumonia"]
+
+
+def test_an_empty_subset_folder_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match="holds no films under"):
+        read_nih_subset(tmp_path)
 
 
 def own(tmp_path: Path, text: str) -> pd.DataFrame:

@@ -60,3 +60,18 @@ def test_lungs_use_the_boxes_of_the_collection(workflow: Workflow) -> None:
     jobs = workflow.planned(STUDY, "results/paper/images/lungs.npy")
     assert jobs["lungs"] == jobs["lung_boxes"] == 1
     assert "train" not in jobs
+
+
+def test_adult_controls_replace_the_children_by_config_alone(workflow: Workflow) -> None:
+    adult = yaml.safe_load((REPOSITORY / "config/adult.yaml").read_text())
+    jobs, study = workflow.planned(adult), workflow.planned(STUDY)
+    assert jobs.pop("nih_subset_images") == 1
+    assert [study.pop(rule) for rule in ("kermany_archive", "kermany_images")] == [1, 1]
+    assert jobs == study
+
+
+def test_mixed_controls_fetch_both_collections(workflow: Workflow) -> None:
+    mixed = yaml.safe_load((REPOSITORY / "config/mixed.yaml").read_text())
+    jobs = workflow.planned(mixed)
+    assert jobs.pop("nih_subset_images") == 1
+    assert jobs == workflow.planned(STUDY)

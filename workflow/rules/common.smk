@@ -19,8 +19,13 @@ os.environ.update(
 
 from covidcxr.config import check_paths, complete, read_schema, synthetic_count
 from covidcxr.data.download import is_url
-from covidcxr.data.fingerprint import fingerprint, fingerprint_csv_source
+from covidcxr.data.fingerprint import (
+    fingerprint,
+    fingerprint_csv_source,
+    fingerprint_listing,
+)
 from covidcxr.data.kermany_images import kermany_mirror_is_extracted
+from covidcxr.data.sources import NIH_ENTRIES, nih_files
 from covidcxr.errors import InputError
 from covidcxr.provenance import code_digest
 
@@ -115,7 +120,12 @@ def raw_files(wildcards):
         if options["type"] == "csv":
             files.append(options["table"])
             continue
-        if options["type"] != "kermany":
+        if options["type"] == "nih":
+            files += [str(table) for table in Path(options["folder"]).glob(NIH_ENTRIES)]
+            continue
+        if options.get("entries"):
+            files.append(options["entries"])
+        if options["type"] not in ("kermany", "nih_subset"):
             files.append(f"{root_of(source)}/metadata.csv")
         files.append(f"{root_of(source)}/images")
     return files
@@ -130,11 +140,18 @@ def filters_of(wildcards):
 
 
 def own_images(wildcards):
-    """Fingerprint of the images that users' own tables name, so that a replaced image is noticed."""
+    """Fingerprint of the images that are read where they lie, so that a replaced image is noticed.
+
+    Of NIH's 42 GB only names and sizes enter.
+    """
     return {
-        source: fingerprint_csv_source(Path(options["table"]), FINGERPRINTS)
+        source: (
+            fingerprint_csv_source(Path(options["table"]), FINGERPRINTS)
+            if options["type"] == "csv"
+            else fingerprint_listing(nih_files(Path(options["folder"])))
+        )
         for source, options in config["sources"].items()
-        if options["type"] == "csv"
+        if options["type"] in ("csv", "nih")
     }
 
 

@@ -134,6 +134,33 @@ rule kermany_images:
         "../scripts/data/kermany_images.py"
 
 
+rule nih_subset_images:
+    output:
+        update(directory(f"{RESOURCES}/{{source}}/images")),
+    log:
+        f"{RUN}/logs/nih_subset_images/{{source}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/nih_subset_images/{{source}}.tsv"
+    wildcard_constraints:
+        source=sources_of("nih_subset"),
+    retries: 2
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(500),
+        runtime=minutes(60),
+    params:
+        select=filters_of,
+        commit=lambda wildcards: config["sources"][wildcards.source]["commit"],
+        mirror=config["mirror"],
+        mirrored=mirrored("X-Ray Image DataSet"),
+        code=code("data/nih_subset_images"),
+    message:
+        "Fetching the films of the NIH subset"
+    script:
+        "../scripts/data/nih_subset_images.py"
+
+
 rule manifest:
     input:
         raw_files,

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from covidcxr.data.download import TABLE, fetch, fetch_from_mirror
+from covidcxr.data.repository import RAW
 
 REPOSITORY = "ieee8023/covid-chestxray-dataset"
-RAW = "https://raw.githubusercontent.com"
 MIRROR_FOLDER = "covid-chestxray-dataset"
 
 

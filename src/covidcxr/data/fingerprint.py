@@ -48,6 +48,12 @@ def fingerprint_csv_source(table: str | Path, cache: str | Path) -> str:
     return _digest_of([("", table), *files], Path(cache))
 
 
+def fingerprint_listing(files: Iterable[Path]) -> str:
+    """Return a digest over the names and sizes of files, whose content is too much to read."""
+    lines = sorted(f"{file.name}\0{file.stat().st_size}\n" for file in files)
+    return hashlib.blake2b("".join(lines).encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
     if not path.is_dir():
         yield path.name, path

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from covidcxr.data.covid_metadata import MIRROR_FOLDER, RAW, REPOSITORY
+from covidcxr.data.covid_metadata import MIRROR_FOLDER, REPOSITORY
 from covidcxr.data.download import JSON, NotFoundError, fetch, fetch_from_mirror
 from covidcxr.data.lung_shape import Boxes
+from covidcxr.data.repository import RAW
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
 

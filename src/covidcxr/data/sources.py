@@ -11,7 +11,7 @@ A reader returns the collection's candidates, one row an image, in the columns `
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,15 @@ KERMANY_DIAGNOSES = {"NORMAL": "normal", "PNEUMONIA": "pneumonia"}
 KERMANY_SUFFIXES = {".jpeg", ".jpg", ".png"}
 KERMANY_PNEUMONIA = re.compile(r"(person\d+)_(bacteria|virus)_")
 KERMANY_NORMAL = re.compile(r"((?:NORMAL2-)?IM-\d+)-")
+NIH_ENTRIES = "Data_Entry_2017*.csv"
+NIH_LICENSE = "free use (NIH Clinical Center)"
+NIH_NAME = re.compile(r"(\d+)_\d+")
+NIH_AGE = re.compile(r"(\d+)([YMWD]?)")
+NIH_YEARS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+OLDEST = 120
+"""Years; the NIH table holds ages up to 414, which are errors."""
+NO_FINDING, PNEUMONIA = "No Finding", "Pneumonia"
+NIH_SUBSET_DIAGNOSES = {"No_findings": "normal", "Pneumonia": "pneumonia"}
 
 
 def read_phantom(table: str | Path, images: str | Path) -> pd.DataFrame:
@@ -189,6 +198,163 @@ def kermany_files(folder: Path) -> list[Path]:
     )
 
 
+def read_nih(folder: str | Path, pneumonia: str = "alone") -> pd.DataFrame:
+    """List the films of NIH ChestX-ray14 (Wang et al. 2017) that lie in a folder.
+
+    The diagnosis of `No Finding` is `normal`, that of `Pneumonia` is `pneumonia`, any other stands
+    as written, findings joined by `|`; `subtype` holds all of them. Labels were mined from reports.
+
+    Parameters
+    ----------
+    folder
+        Holds one `Data_Entry_2017*.csv`, and the films anywhere below folders `images*` (as NIH's
+        archives unpack, or Kaggle's). Films of the table that are not there are left out.
+    pneumonia
+        `alone`: only films with no other finding are `pneumonia`; `any`: all that name it.
+
+    Raises
+    ------
+    InputError
+        If there is no such table or more than one, it lacks a column, or no film is there.
+    """
+    folder = Path(folder)
+    tables = sorted(folder.glob(NIH_ENTRIES))
+    if len(tables) != 1:
+        raise InputError(
+            f"{folder} holds {len(tables) or 'no'} tables {NIH_ENTRIES}, where one is needed; is "
+            "it the folder of NIH ChestX-ray14?"
+        )
+    rows = _read_nih_entries(tables[0])
+    files = {path.name: path for path in nih_files(folder)}
+    present = rows["name"].isin(list(files))
+    if not present.any():
+        raise InputError(
+            f"{folder}: of the {len(rows)} films in {tables[0].name} none lies below "
+            "a folder images*; unpack NIH's images_*.tar.gz there"
+        )
+    if not present.all():
+        log.warning(
+            "%s: %d of %d films of the table are not there and are left out",
+            folder,
+            (~present).sum(),
+            len(rows),
+        )
+    rows = rows[present]
+    return _candidates(
+        rows,
+        key=rows["name"],
+        path=[str(files[name]) for name in rows["name"]],
+        diagnosis=[nih_diagnosis(labels, pneumonia) for labels in rows["subtype"]],
+        patient_id=[nih_patient(name) for name in rows["name"]],
+        license=NIH_LICENSE,
+    )
+
+
+def nih_files(folder: Path) -> list[Path]:
+    """Return the films below the folders `images*` of NIH ChestX-ray14, sorted."""
+    return sorted(
+        path
+        for images in folder.glob("images*")
+        if images.is_dir()
+        for path in images.rglob("*.png")
+    )
+
+
+def nih_diagnosis(labels: str, pneumonia: str = "alone") -> str:
+    """Reduce the labels of a film of NIH ChestX-ray14 to one diagnosis, see `read_nih`."""
+    if labels == NO_FINDING:
+        return "normal"
+    if labels == PNEUMONIA or (pneumonia == "any" and PNEUMONIA in labels.split("|")):
+        return "pneumonia"
+    return labels
+
+
+def nih_patient(name: str) -> str:
+    """Return the patient in a film's name, `00000013_026.png`; the stem where it is another."""
+    match = NIH_NAME.fullmatch(Path(name).stem)
+    return match[1] if match else Path(name).stem
+
+
+def nih_age(text: str) -> float:
+    """Return an age in years, from `58` as from the older `058Y`, `013M`, `002D`; NaN if none."""
+    match = NIH_AGE.fullmatch(text.strip())
+    years = int(match[1]) * NIH_YEARS[match[2]] if match else float("nan")
+    return years if years <= OLDEST else float("nan")
+
+
+def _read_nih_entries(table: str | Path) -> pd.DataFrame:
+    """Return name, subtype (the labels), age, sex and view of each film in NIH's table."""
+    names = {
+        "Image Index": "name",
+        "Finding Labels": "subtype",
+        "Patient Age": "age",
+        "Patient Gender": "sex",
+        "Patient Sex": "sex",
+        "View Position": "view",
+    }
+    rows = read_table(table, ["Image Index", "Finding Labels", "Patient Age", "View Position"])
+    rows = rows.rename(columns=names)
+    if "sex" not in rows:
+        raise InputError(f"{table} has no column 'Patient Gender' or 'Patient Sex'")
+    return rows.assign(age=rows["age"].map(nih_age))[["name", "subtype", "age", "sex", "view"]]
+
+
+def read_nih_subset(folder: str | Path, entries: str | Path | None = None) -> pd.DataFrame:
+    """List the subset of NIH ChestX-ray14 that `muhammedtalo/COVID-19` holds.
+
+    Films are `{No_findings,Pneumonia}/<patient>_<number>.png`; nothing else is told of them.
+
+    Parameters
+    ----------
+    entries
+        NIH's own `Data_Entry_2017*.csv`, from which age, sex, view and labels come; or None.
+
+    Raises
+    ------
+    InputError
+        If there are no films, or the table cannot be read or lacks a column.
+    """
+    files = nih_subset_files(Path(folder))
+    if not files:
+        raise InputError(
+            f"{folder} holds no films under {{{','.join(NIH_SUBSET_DIAGNOSES)}}}; is it the folder "
+            "'X-Ray Image DataSet' of muhammedtalo/COVID-19?"
+        )
+    candidates = list_nih_subset(files)
+    if entries is None:
+        return candidates
+    told = _read_nih_entries(entries).drop_duplicates("name").set_index("name")
+    told = told.reindex(candidates["path"].map(lambda path: Path(path).name))
+    for column in ("subtype", "age", "sex", "view"):
+        candidates[column] = told[column].to_numpy()
+    return candidates.fillna(dict.fromkeys(("subtype", "sex", "view"), ""))
+
+
+def nih_subset_files(folder: Path) -> list[Path]:
+    """Return the films under `{No_findings,Pneumonia}`, sorted, without hidden files."""
+    return sorted(
+        path
+        for name in NIH_SUBSET_DIAGNOSES
+        for path in folder.glob(f"{name}/*.png")
+        if not path.name.startswith(".")
+    )
+
+
+def list_nih_subset(files: Sequence[Path]) -> pd.DataFrame:
+    """Return the candidates of films in the subset's folders, at least one.
+
+    A name can stand in both folders, so the key is folder and name.
+    """
+    return _candidates(
+        pd.DataFrame(index=range(len(files))),
+        key=[f"{file.parent.name}/{file.name}" for file in files],
+        path=[str(file) for file in files],
+        diagnosis=[NIH_SUBSET_DIAGNOSES[file.parent.name] for file in files],
+        patient_id=[nih_patient(file.name) for file in files],
+        license=NIH_LICENSE,
+    )
+
+
 def read_csv(table: str | Path) -> pd.DataFrame:
     """List a user's own images.
 
@@ -243,6 +409,8 @@ READERS: dict[str, Callable[[Mapping[str, Any], Path], pd.DataFrame]] = {
     "phantom": lambda _, root: read_phantom(root / "metadata.csv", root / "images"),
     "covid_chestxray": lambda _, root: read_covid_chestxray(root / "metadata.csv", root / "images"),
     "kermany": lambda _, root: read_kermany(root / "images"),
+    "nih": lambda options, _: read_nih(options["folder"], options["pneumonia"]),
+    "nih_subset": lambda options, root: read_nih_subset(root / "images", options["entries"]),
     "csv": lambda options, _: read_csv(options["table"]),
 }
 """Reader of each source type, given the source's options in the config and its folder."""
@@ -257,7 +425,7 @@ def read_source(options: Mapping[str, Any], root: str | Path) -> pd.DataFrame:
         The source's entry in the config: `type` and what that type takes.
     root
         Folder of the source's files: `metadata.csv` and `images/`, or `images/` alone for Kermany's
-        set; not used for a table of one's own.
+        set and the NIH subset; not used for a table of one's own or a folder of NIH ChestX-ray14.
     """
     return READERS[options["type"]](options, Path(root))
 

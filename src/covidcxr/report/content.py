@@ -13,6 +13,11 @@ from covidcxr.report import facts
 from covidcxr.report.facts import Row, Run, records
 from covidcxr.report.formats import THIN, count, listing, ratio, sample, share, some
 
+NIH_REFERENCE = (
+    "Wang X, Peng Y, Lu L, et al. ChestX-ray8: Hospital-scale Chest X-ray Database and Benchmarks "
+    "on Weakly-Supervised Classification and Localization of Common Thorax Diseases. CVPR 2017. "
+    "Labels were mined from reports."
+)
 REFERENCES = {
     "covid_chestxray": (
         "Cohen JP, Morrison P, Dao L, et al. COVID-19 Image Data Collection: Prospective "
@@ -22,6 +27,12 @@ REFERENCES = {
         "Kermany D, Zhang K, Goldbaum M. Labeled Optical Coherence Tomography (OCT) and Chest "
         "X-Ray Images for Classification. Mendeley Data, version 2, 2018, "
         "doi:10.17632/rscbjbr9sj.2, CC BY 4.0."
+    ),
+    "nih": NIH_REFERENCE,
+    "nih_subset": (
+        f"{NIH_REFERENCE} The subset: Ozturk T, Talo M, Yildirim EA, et al. Automated Detection of "
+        "COVID-19 Cases Using Deep Neural Networks with X-ray Images. Computers in Biology and "
+        "Medicine 121, 103792 (2020)."
     ),
 }
 METHOD_REFERENCES = (

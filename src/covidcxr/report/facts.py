@@ -14,7 +14,7 @@ Config = Mapping[str, Any]
 Row = dict[str, Any]
 
 ENSEMBLE = "ensemble"
-DOWNLOADED_TYPES = ("covid_chestxray", "kermany")
+DOWNLOADED_TYPES = ("covid_chestxray", "kermany", "nih_subset")
 
 PUBLISHED_PROTOCOL: dict[str, Any] = {
     "image_size": 224,
