@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
+from covidcxr.classify.card import ModelCard, add_card
 from covidcxr.classify.model import attach, build_head, complete_model
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
@@ -423,6 +424,7 @@ def train_fold(
     predicted = in_pieces(_inference(classifier), bank.clean_of(scored["image_id"].tolist()))
     with atomic(output_model) as temporary:
         complete_model(network, head).save(temporary)
+        add_card(temporary, ModelCard(tuple(classes), backbone, augmentation, fold))
     write_table(history, output_history)
     write_table(prediction_table(scored, predicted, classes), output_predictions)
 

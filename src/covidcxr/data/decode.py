@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from covidcxr.data.dicom import decode_dicom, is_dicom
 from covidcxr.errors import InputError
 
 WIDE_MODES = ("I", "F")
@@ -20,7 +21,8 @@ def decode_gray(path: str | Path) -> npt.NDArray[np.uint8]:
     Colours become luma (ITU-R 601), palettes are looked up, transparent pixels lie on black. Images
     of more than 8 bits are stretched linearly, their own minimum to 0 and maximum to 255, since the
     bits in use (10, 12, 16) are seldom told. EXIF orientation is not applied: scanners and viewers
-    write it unreliably on radiographs.
+    write it unreliably on radiographs. DICOM files are shown as their own window or lookup table
+    says, see `covidcxr.data.dicom`.
 
     Returns
     -------
@@ -29,8 +31,10 @@ def decode_gray(path: str | Path) -> npt.NDArray[np.uint8]:
     Raises
     ------
     InputError
-        If the file is missing, truncated, or no image that Pillow reads.
+        If the file is missing, truncated, or no image that Pillow or `decode_dicom` reads.
     """
+    if is_dicom(path):
+        return decode_dicom(path)
     try:
         with Image.open(path) as image:
             image.load()

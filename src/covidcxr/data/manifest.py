@@ -89,12 +89,18 @@ def examine_image(path: str | Path) -> Examination:
         gray = decode_gray(path)
     except InputError as error:
         return Examination("", nothing, "undecodable", str(error))
+    blank = blankness(gray)
+    if blank:
+        return Examination("", nothing, "blank", blank)
+    return Examination(file_digest(path), perceptual_hash(gray))
+
+
+def blankness(gray: npt.NDArray[np.uint8]) -> str:
+    """Say in what way an image [height, width] is blank; "" if it is not."""
     low, high = np.percentile(gray[::4, ::4], [1, 99])
     if high - low < BLANK_RANGE:
-        return Examination(
-            "", nothing, "blank", f"98 % of it lies between grey {low:.0f} and {high:.0f}"
-        )
-    return Examination(file_digest(path), perceptual_hash(gray))
+        return f"98 % of it lies between grey {low:.0f} and {high:.0f}"
+    return ""
 
 
 def perceptual_hash(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:

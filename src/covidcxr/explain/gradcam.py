@@ -121,16 +121,37 @@ def _maps(
     for start in range(0, len(images), BATCH):
         where = slice(start, start + BATCH)
         activations = explainer.features(batches[where], training=False)
-        with tf.GradientTape() as tape:
-            # The layers may be frozen, so nothing else would make the tape record.
-            tape.watch(activations)
-            logits = explainer.score(activations, training=False)
-            picked = tf.gather(logits, chosen[where], batch_dims=1)
-        weights = tf.reduce_mean(tape.gradient(picked, activations), axis=(1, 2), keepdims=True)
-        maps[where] = tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1))
+        maps[where], logits = class_maps(explainer.score, activations, chosen[where])
         scores[where] = tf.nn.softmax(logits)
-    peak = maps.max(axis=(1, 2), keepdims=True)
-    return np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0), scores
+    return normalised(maps), scores
+
+
+def class_maps(
+    score: keras.Model, activations: tf.Tensor, class_index: npt.NDArray[np.integer]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the Grad-CAM maps of activations [n, h, w, k], before any scaling, and the logits.
+
+    Parameters
+    ----------
+    score
+        Activations -> logits [n, classes].
+    class_index
+        [n], the class to explain.
+    """
+    with tf.GradientTape() as tape:
+        # The layers may be frozen, so nothing else would make the tape record.
+        tape.watch(activations)
+        logits = score(activations, training=False)
+        picked = tf.gather(logits, class_index, batch_dims=1)
+    weights = tf.reduce_mean(tape.gradient(picked, activations), axis=(1, 2), keepdims=True)
+    return tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1)), logits
+
+
+def normalised(maps: tf.Tensor | npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Divide each map of [n, h, w] by its maximum; a map of zeros stays."""
+    values = np.asarray(maps, np.float32)
+    peak = values.max(axis=(1, 2), keepdims=True)
+    return np.divide(values, peak, out=np.zeros_like(values), where=peak > 0)
 
 
 def upsample(maps: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:

@@ -1,0 +1,57 @@
+"""What a model file tells about itself: the names of its classes and how it was trained."""
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from covidcxr.errors import InputError
+
+MEMBER = "covidcxr.json"
+"""Name of the card inside the `.keras` file, a zip archive of which Keras reads its own members."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What stands in a model file beside the network.
+
+    Attributes
+    ----------
+    classes
+        Class names, in the order of the model's outputs.
+    backbone, augmentation, fold
+        What it was trained as.
+    """
+
+    classes: tuple[str, ...]
+    backbone: str
+    augmentation: str
+    fold: int
+
+
+def add_card(model: str | Path, card: ModelCard) -> None:
+    """Put a card into a saved `.keras` file."""
+    with zipfile.ZipFile(model, "a") as archive:
+        # A fixed date keeps the card from making two files of the same model differ.
+        archive.writestr(zipfile.ZipInfo(MEMBER), json.dumps(asdict(card)))
+
+
+def read_card(model: str | Path) -> ModelCard | None:
+    """Return the card of a `.keras` file, None if it holds none.
+
+    Raises
+    ------
+    InputError
+        The file is missing or no `.keras` file.
+    """
+    try:
+        with zipfile.ZipFile(model) as archive:
+            names = archive.namelist()
+            content = json.loads(archive.read(MEMBER)) if MEMBER in names else None
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise InputError(f"{model} is no .keras model file: {error}") from error
+    if "config.json" not in names:
+        raise InputError(f"{model} is no .keras model file: it holds no Keras network")
+    if content is None:
+        return None
+    return ModelCard(**{**content, "classes": tuple(content["classes"])})

@@ -1,0 +1,1 @@
+"""What is done with trained models: prediction on new images, export to other formats."""
