@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom import Dataset
+from pydicom.errors import InvalidDicomError
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, get_decoder, pixel_array
 
 from covidcxr.errors import InputError
@@ -57,6 +58,8 @@ def decode_dicom(path: str | Path) -> npt.NDArray[np.uint8]:
         return to_gray(dataset, pixel_array(dataset))
     except InputError:
         raise
+    except InvalidDicomError as error:
+        raise InputError(f"{path} cannot be decoded: it is called DICOM but is none") from error
     # Broken files make pydicom and the decoders below it raise nearly anything.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__

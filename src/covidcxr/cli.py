@@ -1,0 +1,187 @@
+"""The command `covidcxr`: trained models on new images, and the workflow's common calls."""
+
+import os
+import shlex
+import subprocess
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from covidcxr.errors import InputError
+from covidcxr.logs import step
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SOME_UNREADABLE = 3
+"""Exit status where some files could not be read; the others have their predictions."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Chest X-ray classifiers: train, report, predict. No medical device; for research only.",
+)
+
+Config = Annotated[
+    Path,
+    typer.Argument(
+        exists=True, dir_okay=False, help="Configuration of the run, such as config/demo.yaml."
+    ),
+]
+
+
+@app.command(
+    epilog="Exit status: 0 all files have a prediction; 3 some could not be read (column `problem` "
+    "says why), the others have theirs; 1 nothing could be done; 2 wrong usage."
+)
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A .keras file, or a folder of the folds' models, which then vote by their mean "
+            "probability: results/<run>/models/<backbone>/<augmentation>."
+        ),
+    ],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            help="PNG, JPEG (8 or 16 bits) and DICOM files, and folders that hold some, at any "
+            "depth."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for predictions.csv, heatmaps/ and NOTICE.txt."),
+    ],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the classes, separated by commas, for models that do not tell theirs."
+        ),
+    ] = None,
+    heatmaps: Annotated[
+        bool, typer.Option(help="Write Grad-CAM of the predicted class over each image.")
+    ] = True,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = os.cpu_count() or 1,
+) -> None:
+    """Classify chest radiographs with a trained model. No medical device: never for patients.
+
+    Files are decoded and scaled as in training. Of DICOM files the grayscale pipeline is applied
+    (modality and VOI tables, windows, MONOCHROME1 inverted); several frames, colour, other
+    modalities than radiographs and raw detector data are refused, in words, and the run goes on.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with step():
+        # Only this command needs TensorFlow, which takes seconds to start.
+        from covidcxr.deploy.predict import NOTICE
+        from covidcxr.deploy.predict import predict as predict_images
+
+        table = predict_images(
+            model,
+            images,
+            out,
+            classes=None if classes is None else [name.strip() for name in classes.split(",")],
+            heatmaps=heatmaps,
+            threads=threads,
+        )
+    read = table["predicted"].notna()
+    for name, count in table.loc[read, "predicted"].value_counts().items():
+        typer.echo(f"{count:6d}  {name}")
+    if not read.all():
+        typer.echo(f"{(~read).sum():6d}  without prediction, see the column `problem`")
+    typer.echo(f"{out / 'predictions.csv'}\n{NOTICE}")
+    if not read.any():
+        raise typer.Exit(1)
+    if not read.all():
+        raise typer.Exit(SOME_UNREADABLE)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(
+    context: typer.Context,
+    config: Config,
+    cores: Annotated[str, typer.Option(help="Processors to use, or `all`.")] = "all",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Only say what would run, and why.")
+    ] = False,
+) -> None:
+    """Run the workflow: what is missing or out of date, nothing else.
+
+    What follows the configuration is handed to Snakemake: a target (data, synthetic, models,
+    tables, figures) or any option of its own. The command is printed before it runs.
+    """
+    flags = ["--cores", cores, *(["--dry-run"] if dry_run else []), *context.args]
+    raise typer.Exit(snakemake(config, flags))
+
+
+@app.command()
+def status(config: Config) -> None:
+    """Say what of a run is there, and which jobs are still to do (a dry run of Snakemake)."""
+    with step():
+        results = results_of(config)
+    report = results / "report.html"
+    models = len(list(results.glob("models/*/*/*.keras")))
+    there = "is there" if report.is_file() else "is not there yet"
+    typer.echo(f"{results}: {models} trained models; the report {there}")
+    raise typer.Exit(snakemake(config, ["--dry-run", "--quiet", "rules"]))
+
+
+@app.command()
+def report(
+    config: Config,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the web browser.")] = False,
+    archive: Annotated[
+        Path | None,
+        typer.Option(help="Also write Snakemake's own report, with run times, to this .zip file."),
+    ] = None,
+) -> None:
+    """Say where the report of a run is; it must have been run."""
+    with step():
+        path = results_of(config) / "report.html"
+        if not path.is_file():
+            raise InputError(f"{path} is not there yet: covidcxr run {shlex.quote(str(config))}")
+    typer.echo(path)
+    if show:
+        webbrowser.open(path.resolve().as_uri())
+    if archive is not None:
+        raise typer.Exit(snakemake(config, ["--report", str(archive)]))
+
+
+def results_of(config: Path) -> Path:
+    """Return the folder of the results of a configuration, in the current folder.
+
+    Raises
+    ------
+    InputError
+        The file is no configuration with a name of the run.
+    """
+    try:
+        content = yaml.safe_load(config.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{config} is no YAML file: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("run"), str):
+        raise InputError(f"{config} has no key `run`, the name of the run")
+    return Path("results") / content["run"]
+
+
+def snakemake(config: Path, flags: Sequence[str]) -> int:
+    """Print a Snakemake command, run it in the current folder and return its exit status.
+
+    The Snakefile is that of the current folder, else that of the checkout this package is from.
+    """
+    place: list[str] = []
+    if not Path("Snakefile").is_file():
+        if not (ROOT / "Snakefile").is_file():
+            typer.echo("There is no Snakefile here: go to your copy of the repository.", err=True)
+            return 1
+        place = ["--snakefile", str(ROOT / "Snakefile")]
+    # A bare name after --configfile would be taken for a further file, so the flags come first.
+    command = ["snakemake", *place, *flags, "--configfile", str(config)]
+    typer.echo(f"+ {shlex.join(command)}", err=True)
+    return subprocess.run([sys.executable, "-m", *command], check=False).returncode
