@@ -202,7 +202,7 @@ def predict(
             readable = [k for k, (gray, _) in enumerate(decoded) if gray is not None]
             results = {}
             if readable:
-                pixels = np.array([resize(decoded[k][0], size) for k in readable])
+                pixels = np.array([resize(gray, size) for gray, _ in decoded if gray is not None])
                 verdict = consult(committee, pixels)
                 heats = upsample(verdict.maps, size)
                 for place, k in enumerate(readable):
