@@ -17,7 +17,9 @@ from .conftest import TINY, Workflow
 
 Config = dict[str, Any]
 
-SCORES = {"classification": 1, "published": 1, "report": 1}
+UNCERTAINTY = {"intervals": 1, "comparisons": 1}
+SCORES = {"classification": 1, "published": 1, "report": 1} | UNCERTAINTY
+LOGISTIC = {"logistic": 1, "baselines": 1}
 FIGURES = {"fig3_architecture": 1, "fig4_loss": 1, "fig5_confusion": 1}
 MAPS = {"gradcam": 1, "fig6_gradcam": 1, "fig7_timeline": 1}
 TRAINING = {"train": 4, "ensemble": 2, "model_table": 1} | SCORES | FIGURES | MAPS
@@ -29,7 +31,7 @@ V2_ONLY = {
     "fig5_confusion": 1,
 } | SCORES
 SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | V2_ONLY
-SPLIT = {"split": 1} | TRAINING
+SPLIT = {"split": 1} | TRAINING | LOGISTIC
 ALL_IMAGES = (
     {"manifest": 1, "holdout": 1, "images": 2, "cyclegan": 1, "fig1_diagnoses": 1}
     | SYNTHESIS
@@ -53,6 +55,8 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             c["weights"].update(MobileNetV2="random"),
         ),
         {"backbone": 1, "features": 2, "train": 4, "ensemble": 2, "model_table": 1}
+        | LOGISTIC
+        | {"all_backbones": 2}
         | SCORES
         | FIGURES
         | MAPS,
@@ -75,7 +79,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "transform of v1": (
         lambda c: c.update(transform={"rotation": 20}),
-        {"features": 2} | TRAINING,
+        {"features": 2} | TRAINING | LOGISTIC,
     ),
     "phantoms drawn otherwise": (
         lambda c: c["sources"]["phantoms"].update(difficulty=0.9),

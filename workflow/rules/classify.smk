@@ -1,4 +1,4 @@
-"""One training job per backbone, augmentation and fold, and the ensemble of the folds."""
+"""One training job per backbone, augmentation and fold; ensembles; logistic regression beside them."""
 
 HEAD_ONLY = config["training"]["trainable"] == "head"
 
@@ -72,3 +72,75 @@ rule ensemble:
         "Averaging the folds of {wildcards.backbone} {wildcards.augmentation}"
     script:
         "../scripts/classify/ensemble.py"
+
+
+rule all_backbones:
+    input:
+        lambda wildcards: paths_of(
+            predictions_of(
+                product(BACKBONES, [wildcards.augmentation]), FOLDS + ENSEMBLE
+            )
+        ),
+    output:
+        [
+            update(f"{RUN}/predictions/all/{{augmentation}}/{model}.csv")
+            for model in FOLDS + ENSEMBLE
+        ],
+    log:
+        f"{RUN}/logs/all_backbones/{{augmentation}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/all_backbones/{{augmentation}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(500),
+        runtime=minutes(5),
+    params:
+        predictions=lambda wildcards: {
+            model: {
+                backbone: f"{RUN}/predictions/{backbone}/{wildcards.augmentation}/{model}.csv"
+                for backbone in BACKBONES
+            }
+            for model in FOLDS + ENSEMBLE
+        },
+        models=FOLDS + ENSEMBLE,
+        classes=CLASSES,
+        code=code("classify/all_backbones"),
+    message:
+        "Averaging the backbones of {wildcards.augmentation}"
+    script:
+        "../scripts/classify/all_backbones.py"
+
+
+rule logistic:
+    input:
+        clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
+        rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
+        manifest=f"{RUN}/data/manifest.csv",
+        split=f"{RUN}/data/split.csv",
+    output:
+        folds=[
+            update(f"{RUN}/predictions/{{backbone}}/logistic/{model}.csv")
+            for model in FOLDS
+        ],
+        ensemble=update(f"{RUN}/predictions/{{backbone}}/logistic/ensemble.csv"),
+        choice=update(f"{RUN}/history/{{backbone}}/logistic.csv"),
+    log:
+        f"{RUN}/logs/logistic/{{backbone}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/logistic/{{backbone}}.tsv"
+    conda:
+        ENVIRONMENT
+    # Its matrices are small: more threads make it slower by far.
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    params:
+        classes=CLASSES,
+        class_weights=config["training"]["class_weights"],
+        code=code("classify/logistic"),
+    message:
+        "Logistic regression on the features of {wildcards.backbone}"
+    script:
+        "../scripts/classify/logistic.py"

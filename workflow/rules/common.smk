@@ -89,6 +89,32 @@ def with_names(pattern, models, names=3):
     ]
 
 
+# Beside the study's models (backbone and augmentation): all backbones together, and logistic regression
+# on the pooled features, which a run that trains the whole network does not have.
+HEADS = list(product(BACKBONES, AUGMENTATIONS))
+ALL_BACKBONES = list(product(["all"], AUGMENTATIONS)) if len(BACKBONES) > 1 else []
+LOGISTIC = (
+    list(product(BACKBONES, ["logistic"]))
+    if config["training"]["trainable"] != "all"
+    else []
+)
+BASELINES = ALL_BACKBONES + LOGISTIC
+
+
+def predictions_of(kinds, models, names=3):
+    """Path of the predictions of each kind's models, after backbone, augmentation and model."""
+    return [
+        (*(backbone, augmentation, model)[:names], place)
+        for (backbone, augmentation), model in product(kinds, models)
+        for place in [f"{RUN}/predictions/{backbone}/{augmentation}/{model}.csv"]
+    ]
+
+
+def paths_of(records):
+    """The paths in what `predictions_of` returns."""
+    return [record[-1] for record in records]
+
+
 def memory(base_mb):
     """Memory in MB that grows with each attempt."""
     return lambda wildcards, attempt: base_mb * attempt

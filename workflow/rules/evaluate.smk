@@ -11,6 +11,13 @@ TABLES = [
     )
 ]
 
+SCORED = predictions_of(HEADS + BASELINES, FOLDS + ENSEMBLE)
+SCORED_ENSEMBLES = predictions_of(HEADS + BASELINES, ENSEMBLE, names=2)
+REPORT_TABLES += [
+    f"{RUN}/tables/{name}.csv"
+    for name in (*(["baselines"] if BASELINES else []), "intervals", "comparisons")
+]
+
 
 rule classification:
     input:
@@ -235,3 +242,80 @@ rule fig5_confusion:
         "Figure 5: confusion matrices"
     script:
         "../scripts/evaluate/fig5_confusion.py"
+
+
+rule baselines:
+    input:
+        predictions=paths_of(predictions_of(BASELINES, FOLDS + ENSEMBLE)),
+        split=f"{RUN}/data/split.csv",
+    output:
+        table("baselines", "Every baseline"),
+    log:
+        f"{RUN}/logs/baselines.log",
+    benchmark:
+        f"{RUN}/benchmarks/baselines.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    params:
+        models=predictions_of(BASELINES, FOLDS + ENSEMBLE),
+        classes=CLASSES,
+        code=code("evaluate/baselines"),
+    message:
+        "Scoring the baselines"
+    script:
+        "../scripts/evaluate/baselines.py"
+
+
+rule intervals:
+    input:
+        predictions=paths_of(SCORED),
+        split=f"{RUN}/data/split.csv",
+    output:
+        table("intervals", "Intervals"),
+    log:
+        f"{RUN}/logs/intervals.log",
+    benchmark:
+        f"{RUN}/benchmarks/intervals.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(30),
+    params:
+        models=SCORED,
+        classes=CLASSES,
+        seed=config["seed"],
+        code=code("evaluate/intervals"),
+    message:
+        "Drawing patients anew for the intervals of every model"
+    script:
+        "../scripts/evaluate/intervals.py"
+
+
+rule comparisons:
+    input:
+        predictions=paths_of(SCORED_ENSEMBLES),
+        split=f"{RUN}/data/split.csv",
+    output:
+        table("comparisons", "Every pair of ensembles"),
+    log:
+        f"{RUN}/logs/comparisons.log",
+    benchmark:
+        f"{RUN}/benchmarks/comparisons.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(30),
+    params:
+        ensembles=SCORED_ENSEMBLES,
+        classes=CLASSES,
+        seed=config["seed"],
+        code=code("evaluate/comparisons"),
+    message:
+        "Comparing the ensembles"
+    script:
+        "../scripts/evaluate/comparisons.py"

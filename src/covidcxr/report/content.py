@@ -153,7 +153,7 @@ def key_result(run: Run) -> tuple[str, list[str]]:
     if best.empty:
         return "No ensemble has been scored on the test set.", []
     top = best.iloc[0]
-    low, high = facts.wilson(top["accuracy"], int(top["n"]))
+    low, high = facts.accuracy_interval(run, top["backbone"], top["augmentation"])
     labels = run.images.loc[lambda t: t["split"] == "test", "label"]
     baseline = labels.value_counts(normalize=True).max()
     sentence = (
@@ -173,7 +173,24 @@ def key_result(run: Run) -> tuple[str, list[str]]:
         note = " (random weights)" if backbone in facts.random_backbones(run.config) else ""
         if texts:
             per_backbone.append(f"{backbone}{note}: {', '.join(texts)}")
-    return sentence, per_backbone
+    return sentence, [*per_backbone, *_baseline_lines(run)]
+
+
+def _baseline_lines(run: Run) -> list[str]:
+    """Say what all backbones together reach, and a logistic regression on the same features."""
+    if run.baselines.empty:
+        return []
+    found = facts.test_ensembles(run.baselines)
+    logistic = found["augmentation"] == facts.LOGISTIC
+    lines = []
+    for title, part, name in (
+        ("All backbones together", found[~logistic], "augmentation"),
+        ("Logistic regression on the same features, for comparison", found[logistic], "backbone"),
+    ):
+        texts = [f"{row[name]} {ratio(row['accuracy'])}" for row in records(part)]
+        if texts:
+            lines.append(f"{title}: {', '.join(texts)}")
+    return lines
 
 
 def limits(run: Run) -> list[str]:
@@ -200,16 +217,16 @@ def _limits_of_test_set(run: Run) -> list[str]:
     if best.empty:
         return []
     test = run.images.loc[lambda t: t["split"] == "test", "patient_id"]
-    reach = [facts.wilson(row["accuracy"], int(row["n"])) for row in records(best)]
+    reach = [
+        facts.accuracy_interval(run, row["backbone"], row["augmentation"]) for row in records(best)
+    ]
     accuracy, (low, high) = float(best["accuracy"].iloc[0]), reach[0]
     text = (
         f"The test set has {some(len(test), 'image')} of {some(test.nunique(), 'patient')}. "
-        f"An accuracy of {ratio(accuracy)} on it has a 95{THIN}% Wilson interval of {ratio(low)}–"
-        f"{ratio(high)}, {ratio(high - low)} wide"
+        f"The accuracy of {ratio(accuracy)} on it has a 95{THIN}% interval of {ratio(low)}–"
+        f"{ratio(high)}, {ratio(high - low)} wide, with patients as the independent units."
     )
-    if test.nunique() < len(test):
-        text += ", and wider in truth, since images of one patient are alike"
-    found = [f"{text}."]
+    found = [text]
     if len(best) > 1:
         spread = accuracy - float(best["accuracy"].iloc[-1])
         overlap = max(low for low, _ in reach) <= min(high for _, high in reach)
@@ -469,9 +486,11 @@ TABLE_CAPTIONS = {
         "images, so a difference between rows is no ranking."
     ),
     "ensembles": (
-        "Ensembles (mean probability over the folds' models) on the test set, best first: accuracy "
-        "with its 95 % Wilson interval, mean ± standard deviation over single folds, recall and "
-        "precision of each class."
+        "Ensembles (mean probability over the folds' models) on the test set, best first: the "
+        "study's models, all backbones together (mean of their probabilities), and a logistic "
+        "regression on the pooled features of each backbone, without augmentation, in the same "
+        "folds. Accuracy with its 95 % patient-clustered bootstrap interval, mean ± standard "
+        "deviation over single folds, recall and precision of each class."
     ),
     "classification": "Every model: each fold on its validation images and on the test set, and "
     "the ensembles.",

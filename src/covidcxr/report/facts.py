@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
+from covidcxr.errors import InputError
 from covidcxr.report.formats import MISSING, listing
 
 Config = Mapping[str, Any]
@@ -38,7 +38,9 @@ PUBLISHED_PROTOCOL: dict[str, Any] = {
 class Run:
     """The tables of a run. What a run does not have is an empty frame.
 
-    `manifest` and `split` as `covidcxr.data.tables` reads them; `explanations` has one
+    `manifest` and `split` as `covidcxr.data.tables` reads them; `classification` and `baselines`
+    score the study's models and those beside them; `intervals` has the sureness of both (see
+    `covidcxr.evaluate`); `explanations` has one
     row for every Grad-CAM panel: figure, backbone, image_id, label, day, explained, predicted,
     probability (in [0, 1]).
     """
@@ -48,6 +50,8 @@ class Run:
     split: pd.DataFrame
     quarantine: pd.DataFrame
     classification: pd.DataFrame
+    intervals: pd.DataFrame
+    baselines: pd.DataFrame = field(default_factory=pd.DataFrame)
     synthetic: pd.DataFrame = field(default_factory=pd.DataFrame)
     losses: pd.DataFrame = field(default_factory=pd.DataFrame)
     collections: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -135,10 +139,40 @@ def synthetic_from_test(run: Run) -> int:
     return int(run.synthetic["source_image_id"].isin(test).sum())
 
 
-def wilson(accuracy: float, n: int) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval of an accuracy measured on `n` images."""
-    low, high = proportion_confint(round(accuracy * n), n, alpha=0.05, method="wilson")
-    return float(low), float(high)
+def accuracy_interval(run: Run, backbone: str, augmentation: str) -> tuple[float, float]:
+    """Return the 95 % patient-clustered interval of an ensemble's accuracy on the test set."""
+    table = run.intervals
+    found = table[
+        (table["backbone"] == backbone)
+        & (table["augmentation"] == augmentation)
+        & (table["model"] == ENSEMBLE)
+        & (table["metric"] == "accuracy")
+    ]
+    if len(found) != 1:
+        raise InputError(
+            f"the table of intervals has {len(found)} accuracies of the ensemble of {backbone} "
+            f"{augmentation}, not one: make it anew"
+        )
+    return float(found["low"].iloc[0]), float(found["high"].iloc[0])
+
+
+LOGISTIC, ALL_BACKBONES = "logistic", "all"
+"""Augmentation and backbone by which the tables name the baselines."""
+
+
+def backbone_text(backbone: str) -> str:
+    """Name a backbone of the tables."""
+    return "all backbones" if backbone == ALL_BACKBONES else backbone
+
+
+def augmentation_text(augmentation: str) -> str:
+    """Name an augmentation of the tables, or what stands in its place."""
+    return "logistic regression" if augmentation == LOGISTIC else augmentation
+
+
+def model_text(backbone: str, augmentation: str) -> str:
+    """Name a model in a sentence."""
+    return f"{backbone_text(backbone)} {augmentation_text(augmentation)}"
 
 
 def test_ensembles(classification: pd.DataFrame) -> pd.DataFrame:

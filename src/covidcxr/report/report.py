@@ -38,7 +38,7 @@ PACKAGES = (
     "matplotlib",
     "snakemake",
 )
-REQUIRED_TABLES = ("manifest", "split", "quarantine", "classification")
+REQUIRED_TABLES = ("manifest", "split", "quarantine", "classification", "intervals")
 PAPER_TABLES = {"published_accuracy": "Table 1", "published_comparison": "Table 2"}
 LISTED_FILES = 1000
 """Quarantined files listed at most; the report says so and names the file with all of them."""
@@ -87,9 +87,9 @@ def write_report(
     config
         The whole configuration, defaults filled in.
     tables
-        CSV files by name: `manifest`, `split`, `quarantine`, `classification`; where the run has
-        them `published_accuracy`, `published_comparison`, `models`, `synthetic`, `losses`,
-        `collections`, and those that `covidcxr.report.sections` read.
+        CSV files by name: `manifest`, `split`, `quarantine`, `classification`, `intervals`; where
+        the run has them `baselines`, `published_accuracy`, `published_comparison`, `models`,
+        `synthetic`, `losses`, `collections`, and those that `covidcxr.report.sections` read.
     figures
         PNG files by stem: `fig1_diagnoses` to `fig7_timeline`, `cyclegan_samples`, and those of
         the sections. Those missing are left out.
@@ -174,12 +174,15 @@ def _read_run(
 ) -> Run:
     metrics = [f"{m}_{label}" for m in ("precision", "recall", "f1") for label in config["classes"]]
     keys = ["backbone", "augmentation", "model", "split"]
+    scores = [*keys, "n", "accuracy", *metrics]
     optional = {
         name: _read_results(tables[name]) for name in ("losses", "collections") if name in tables
     }
     if "synthetic" in tables:
         columns = ["image_id", "label", "source_image_id"]
         optional["synthetic"] = read_table(tables["synthetic"], columns)
+    if "baselines" in tables:
+        optional["baselines"] = read_table(tables["baselines"], scores, scores[len(keys) :])
     return Run(
         config=config,
         manifest=read_manifest(tables["manifest"]),
@@ -187,11 +190,8 @@ def _read_run(
         quarantine=read_table(
             tables["quarantine"], ["path", "label", "source", "reason", "detail"]
         ),
-        classification=read_table(
-            tables["classification"],
-            [*keys, "n", "accuracy", *metrics],
-            ["n", "accuracy", *metrics],
-        ),
+        classification=read_table(tables["classification"], scores, scores[len(keys) :]),
+        intervals=_read_results(tables["intervals"]),
         explanations=_read_explanations(gradcam, list(config["classes"])),
         **optional,
     )

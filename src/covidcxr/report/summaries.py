@@ -118,11 +118,15 @@ def beside_table(frame: pd.DataFrame) -> Table:
 
 
 def ensemble_table(run: Run) -> Table:
-    """Return the ensembles' test results with intervals, beside the spread over their folds."""
-    best = facts.test_ensembles(run.classification)
+    """Return the test results of the ensembles, those of the baselines among them.
+
+    Each with its interval, beside the spread over its folds.
+    """
+    scored = pd.concat([run.classification, run.baselines], ignore_index=True)
+    best = facts.test_ensembles(scored)
     if best.empty:
         return table_of(best)
-    folds = run.classification[run.classification["model"] != facts.ENSEMBLE]
+    folds = scored[scored["model"] != facts.ENSEMBLE]
     rows = []
     for row in records(best):
         same = folds[
@@ -131,11 +135,11 @@ def ensemble_table(run: Run) -> Table:
         by_split = {
             name: same.loc[same["split"] == name, "accuracy"] for name in ("validation", "test")
         }
-        low, high = facts.wilson(row["accuracy"], int(row["n"]))
+        low, high = facts.accuracy_interval(run, row["backbone"], row["augmentation"])
         rows.append(
             {
-                "backbone": row["backbone"],
-                "augmentation": row["augmentation"],
+                "backbone": facts.backbone_text(row["backbone"]),
+                "augmentation": facts.augmentation_text(row["augmentation"]),
                 "n": int(row["n"]),
                 "accuracy": row["accuracy"],
                 "interval": f"{ratio(low)}–{ratio(high)}",

@@ -1,0 +1,111 @@
+"""Measures of classification on weighted images, many weightings at once, for the bootstrap.
+
+A weighting is a row of `weights`, float64 [resamples, images], see `covidcxr.evaluate.bootstrap`;
+with weights of 1 these are scikit-learn's measures. scikit-learn computes one weighting a call,
+which is too slow for thousands of resamples of a hundred models.
+
+K is the number of classes. What is undefined (the sensitivity of a class without images) is NaN.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from covidcxr.evaluate.bootstrap import Floats
+
+Integers = npt.NDArray[np.int64]
+
+
+def confusions(weights: Floats, truth: Integers, predicted: Integers, count: int) -> Floats:
+    """Return float64 [resamples, K, K]: weight of the images by true and by predicted class.
+
+    Parameters
+    ----------
+    weights
+        float64 [resamples, images].
+    truth, predicted
+        int64 [images], 0..count-1.
+    count
+        K.
+    """
+    cells = np.eye(count * count)[truth * count + predicted]
+    return (weights @ cells).reshape(len(weights), count, count)
+
+
+def accuracy(matrices: Floats) -> Floats:
+    """Return the share of weight on the diagonal, [resamples]."""
+    return _divided(_diagonal(matrices).sum(axis=1), matrices.sum(axis=(1, 2)))
+
+
+def sensitivity(matrices: Floats) -> Floats:
+    """Return each class' share of its own images that are called so (recall), [resamples, K]."""
+    return _divided(_diagonal(matrices), matrices.sum(axis=2))
+
+
+def specificity(matrices: Floats) -> Floats:
+    """Return each class' share of the other images that are not called so, [resamples, K]."""
+    right = _diagonal(matrices)
+    of_class, called = matrices.sum(axis=2), matrices.sum(axis=1)
+    others = matrices.sum(axis=(1, 2))[:, None] - of_class
+    return _divided(others - (called - right), others)
+
+
+def precision(matrices: Floats) -> Floats:
+    """Return the share of images called a class that are of it, [resamples, K]."""
+    return _divided(_diagonal(matrices), matrices.sum(axis=1))
+
+
+def balanced_accuracy(matrices: Floats) -> Floats:
+    """Return the mean sensitivity over the classes that have images, [resamples]."""
+    return _mean_of_defined(sensitivity(matrices))
+
+
+def macro_f1(matrices: Floats) -> Floats:
+    """Return the mean F1 over the classes that occur, as truth or as prediction, [resamples]."""
+    both = matrices.sum(axis=2) + matrices.sum(axis=1)
+    return _mean_of_defined(_divided(2 * _diagonal(matrices), both))
+
+
+def auc(weights: Floats, scores: Floats, positive: npt.NDArray[np.bool_]) -> Floats:
+    """Return the area under the ROC curve, [resamples].
+
+    The weighted share of pairs of a positive and a negative image in which the positive one scores
+    higher, ties counting half (Mann and Whitney's statistic).
+
+    Parameters
+    ----------
+    weights
+        float64 [resamples, images].
+    scores
+        float64 [images], higher for positive.
+    positive
+        bool [images].
+    """
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf) > 0)
+    ordered = weights[:, order]
+    tied_positive = np.add.reduceat(ordered * positive[order], starts, axis=1)
+    tied_negative = np.add.reduceat(ordered * ~positive[order], starts, axis=1)
+    below = np.cumsum(tied_negative, axis=1) - tied_negative / 2
+    pairs = tied_positive.sum(axis=1) * tied_negative.sum(axis=1)
+    return _divided((tied_positive * below).sum(axis=1), pairs)
+
+
+def class_positions(labels: Sequence[str], classes: Sequence[str]) -> Integers:
+    """Return int64 [images]: position of each label in `classes`."""
+    position = {name: k for k, name in enumerate(classes)}
+    return np.array([position[label] for label in labels], np.int64)
+
+
+def _diagonal(matrices: Floats) -> Floats:
+    return np.diagonal(matrices, axis1=1, axis2=2)
+
+
+def _divided(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+
+
+def _mean_of_defined(values: Floats) -> Floats:
+    defined = ~np.isnan(values)
+    return _divided(np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1).astype(float))

@@ -1,0 +1,54 @@
+"""McNemar's test with Holm's correction, against the binomial test and a step-down by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from covidcxr.evaluate.comparisons import COLUMNS, compare
+
+
+def models(seed: int, count: int = 3, n: int = 80):
+    rng = np.random.default_rng(seed)
+    return {(f"m{k}", "v1"): rng.random(n) < 0.5 + 0.15 * k for k in range(count)}
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000))
+def test_p_is_the_binomial_test_of_the_discordant_images_and_holm_steps_down(seed: int) -> None:
+    correct = models(seed)
+    table = compare(correct, np.arange(80), seed=1, replicates=50)
+    assert tuple(table.columns) == COLUMNS
+    assert len(table) == 3
+    for row in table.itertuples():
+        a = correct[row.first_backbone, "v1"]
+        b = correct[row.second_backbone, "v1"]
+        assert row.only_first == (a & ~b).sum()
+        assert row.only_second == (b & ~a).sum()
+        assert row.both_right + row.only_first == a.sum()
+        assert row.difference == pytest.approx(a.mean() - b.mean())
+        expected = binomtest(row.only_first, row.only_first + row.only_second).pvalue
+        assert row.p == pytest.approx(expected)
+    ordered = table.sort_values("p")
+    adjusted = np.minimum(1, np.maximum.accumulate(ordered["p"] * [3, 2, 1]))
+    np.testing.assert_allclose(ordered["p_holm"], adjusted)
+
+
+def test_models_of_the_same_answers_do_not_differ() -> None:
+    correct = np.random.default_rng(0).random(40) < 0.7
+    row = compare({("a", ""): correct, ("b", ""): correct.copy()}, np.arange(40), seed=1).iloc[0]
+    assert (row["p"], row["p_holm"], row["difference"], row["low"], row["high"]) == (1, 1, 0, 0, 0)
+
+
+def test_paired_intervals_are_narrower_than_those_of_unpaired_models_would_be() -> None:
+    base = np.random.default_rng(0).random(400) < 0.8
+    better = base.copy()
+    better[np.flatnonzero(~base)[:8]] = True
+    row = compare({("a", ""): better, ("b", ""): base}, np.arange(400), seed=1).iloc[0]
+    assert row["difference"] == pytest.approx(0.02)
+    assert 0 < row["low"] < 0.02 < row["high"] < 0.04
+
+
+def test_a_single_model_has_nothing_to_be_compared_with() -> None:
+    assert compare({("a", ""): np.ones(4, bool)}, np.arange(4), seed=1).empty

@@ -1,0 +1,17 @@
+"""Fit the logistic regression of a backbone in the run's folds."""
+
+from covidcxr.classify.logistic import write_logistic
+from covidcxr.logs import step
+
+with step(snakemake.log[0]):
+    write_logistic(
+        snakemake.input.clean,
+        snakemake.input.rows,
+        snakemake.input.manifest,
+        snakemake.input.split,
+        snakemake.output.folds,
+        snakemake.output.ensemble,
+        snakemake.output.choice,
+        classes=snakemake.params.classes,
+        class_weights=snakemake.params.class_weights,
+    )
