@@ -281,10 +281,14 @@ def _page(
         title=run.config.get("title", run.config["run"]),
         run_name=run.config["run"],
         seed=run.config["seed"],
-        notices=[
-            *content.notices(run),
-            *(notice for part in [*body, *closing] for notice in part.notices),
-        ],
+        # Warnings before notes, whoever gives them.
+        notices=sorted(
+            [
+                *content.notices(run),
+                *(notice for part in [*body, *closing] for notice in part.notices),
+            ],
+            key=lambda notice: notice.kind != "warning",
+        ),
         sections=body,
         closing_sections=closing,
         result=result,

@@ -1,0 +1,264 @@
+"""Confounding audit: how well what is not the disease predicts the label, beside the image model.
+
+A classifier of images that does no better than such attributes has not been shown to see disease
+(DeGrave et al. 2021, doi:10.1038/s42256-021-00338-7).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import StratifiedGroupKFold
+
+from covidcxr.classify.ensemble import read_predictions
+from covidcxr.data.tables import read_table, write_table
+from covidcxr.errors import InputError
+from covidcxr.evaluate.audit import CHANCE, SINGLE, TEXTS, TOGETHER
+from covidcxr.evaluate.bootstrap import Floats, estimate_of, percentile_bounds, resampled
+from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.logs import progress
+from covidcxr.seeding import generator, integer_seed
+
+FOLDS = 5
+TREES = 100
+LEAF = 5
+"""Images in a leaf at least: leaves of one image would learn images by heart."""
+
+Probabilities = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+
+def write_confounding(
+    attributes: str | Path,
+    predictions: Sequence[tuple[str, str, str | Path]],
+    output: str | Path,
+    png: str | Path,
+    svg: str | Path,
+    *,
+    classes: Sequence[str],
+    seed: int,
+) -> None:
+    """Write the table of the audit, and its figure.
+
+    Parameters
+    ----------
+    attributes
+        `attributes.csv`.
+    predictions
+        (backbone, augmentation, ensemble's predictions) of the image models. A training image
+        enters with the prediction of the model that did not train on it.
+    output
+        CSV to write, in this order: chance, each attribute, attributes together, image models
+        (column `kind`: `chance`, `attribute`, `together`, `model`). Columns predictor, kind, n,
+        patients, accuracy and balanced_accuracy, each with `_low` and `_high` (95 %, by patient),
+        and apart_<class>: balanced accuracy of telling the class from the rest, 0.5 by chance.
+    png, svg
+        Figure to write.
+    classes
+        Class names.
+    seed
+        The run's seed.
+
+    Raises
+    ------
+    InputError
+        If a table does not fit, or a class has fewer than two patients.
+    """
+    images = read_attributes(attributes, classes)
+    labels = np.array([list(classes).index(label) for label in images["label"]], np.int64)
+    patients = images["patient_id"].to_numpy(str)
+    rows = [
+        {"predictor": CHANCE, "kind": "chance"}
+        | measures(chance(labels, len(classes)), labels, patients, classes, seed)
+    ]
+    every = [("attribute", SINGLE), ("together", TOGETHER)]
+    predictors = [(kind, name, cols) for kind, group in every for name, cols in group.items()]
+    folds = patient_folds(labels, patients, seed)
+    for kind, name, columns in progress(predictors, desc="attributes"):
+        found = out_of_fold(encode(images[list(columns)]), labels, folds, len(classes), seed)
+        rows.append(
+            {"predictor": name, "kind": kind} | measures(found, labels, patients, classes, seed)
+        )
+    for backbone, augmentation, path in predictions:
+        table = read_predictions(path, classes).set_index("image_id")
+        if set(table.index) != set(images["image_id"]):
+            raise InputError(f"{path} does not predict the images of {attributes}; train anew")
+        scores = table.loc[images["image_id"], [f"p_{label}" for label in classes]]
+        called = called_by(scores.to_numpy(np.float64))
+        rows.append(
+            {"predictor": f"{backbone} {augmentation}", "kind": "model"}
+            | measures((called, called), labels, patients, classes, seed)
+        )
+    audit = pd.DataFrame(rows)
+    write_table(audit, output)
+    with figure_style():
+        save_figure(draw(audit), png, svg)
+
+
+def read_attributes(path: str | Path, classes: Sequence[str]) -> pd.DataFrame:
+    """Read `attributes.csv`: text as str, other attributes as float (NaN where unknown)."""
+    columns = {column for columns in SINGLE.values() for column in columns}
+    numbers = sorted(columns - set(TEXTS))
+    images = read_table(path, ["image_id", "patient_id", "label", *sorted(columns)], numbers)
+    strange = set(images["label"]) - set(classes)
+    if strange:
+        raise InputError(f"{path} holds images of class {min(strange)}, which is none of the run's")
+    return images
+
+
+def encode(attributes: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return attributes as numbers [n, columns]: a 0/1 column for each text, numbers as they are.
+
+    An unknown text ("") has a column of its own and an unknown number stays NaN, since what is not
+    told can give a source away as well.
+    """
+    texts = [column for column in attributes if column in TEXTS]
+    return pd.get_dummies(attributes, columns=texts).to_numpy(np.float64)
+
+
+def patient_folds(labels: Labels, patients: npt.NDArray[np.str_], seed: int) -> Labels:
+    """Return a fold 0.. for each image: patients whole, classes in proportion.
+
+    Raises
+    ------
+    InputError
+        If a class has fewer than two patients.
+    """
+    fewest = int(pd.Series(patients).groupby(labels).nunique().min())
+    if fewest < 2:
+        raise InputError("confounding audit: a class has one patient only; draw more patients")
+    splitter = StratifiedGroupKFold(
+        min(FOLDS, fewest), shuffle=True, random_state=integer_seed(seed, "confounding", "folds")
+    )
+    folds = np.zeros(len(labels), np.int64)
+    for fold, (_, tested) in enumerate(splitter.split(labels, labels, patients)):
+        folds[tested] = fold
+    return folds
+
+
+def out_of_fold(
+    data: npt.NDArray[np.float64], labels: Labels, folds: Labels, classes: int, seed: int
+) -> tuple[Labels, Labels]:
+    """Call each image by a random forest that was fitted on the other folds.
+
+    Returns
+    -------
+    The likeliest class of each image, which is best for accuracy; and the class whose probability
+    is highest beside its frequency in training, which is best for balanced accuracy.
+    """
+    plain, balanced = np.zeros_like(labels), np.zeros_like(labels)
+    for fold in np.unique(folds):
+        fitted, tested = folds != fold, folds == fold
+        forest = RandomForestClassifier(
+            TREES, min_samples_leaf=LEAF, random_state=integer_seed(seed, "confounding", "forest")
+        ).fit(data[fitted], labels[fitted])
+        scores = np.zeros((int(tested.sum()), classes))
+        scores[:, forest.classes_] = forest.predict_proba(data[tested])
+        frequency = np.bincount(labels[fitted], minlength=classes) / fitted.sum()
+        plain[tested] = called_by(scores)
+        balanced[tested] = called_by(scores / np.maximum(frequency, 1e-12))
+    return plain, balanced
+
+
+def chance(labels: Labels, classes: int) -> tuple[Labels, Labels]:
+    """Call every image by the largest class."""
+    largest = int(np.bincount(labels, minlength=classes).argmax())
+    return (np.full_like(labels, largest),) * 2
+
+
+def called_by(scores: Probabilities) -> Labels:
+    """Return the class of the highest score in each row [n, classes]; the first of equals."""
+    return np.asarray(scores.argmax(axis=1), np.int64)
+
+
+def measures(
+    called: tuple[Labels, Labels],
+    labels: Labels,
+    patients: npt.NDArray[np.str_],
+    classes: Sequence[str],
+    seed: int,
+) -> dict[str, float]:
+    """Return the measures of a predictor, see `write_confounding`.
+
+    Parameters
+    ----------
+    called
+        Classes called for accuracy, and for balanced accuracy.
+    labels
+        True classes, of `len(classes)`.
+    """
+    plain, balanced = called
+
+    def accuracy(weights: Floats) -> Floats:
+        return np.asarray(weights @ (plain == labels) / weights.sum(axis=1))
+
+    def balanced_accuracy(weights: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):
+            recalls = [
+                weights @ ((labels == k) & (balanced == k)) / (weights @ (labels == k))
+                for k in range(len(classes))
+            ]
+        return np.mean(recalls, axis=0)
+
+    found: dict[str, float] = {"n": len(labels), "patients": len(np.unique(patients))}
+    for name, statistic in (("accuracy", accuracy), ("balanced_accuracy", balanced_accuracy)):
+        # One seed for all: predictors are compared on the same resamples of patients.
+        rng = generator(seed, "confounding", "bootstrap")
+        low, high = percentile_bounds(resampled(statistic, patients, rng))
+        found |= {
+            name: float(estimate_of(statistic, len(labels))),
+            f"{name}_low": float(low),
+            f"{name}_high": float(high),
+        }
+    for k, label in enumerate(classes):
+        own = labels == k
+        found[f"apart_{label}"] = float(
+            ((balanced[own] == k).mean() + (balanced[~own] != k).mean()) / 2
+        )
+    return found
+
+
+def draw(audit: pd.DataFrame) -> Figure:
+    """Draw the balanced accuracy of every predictor with its interval, the models' last."""
+    colours = {"chance": "#888888", "attribute": PALETTE[0], "together": PALETTE[5]}
+    names = {
+        "attribute": "one attribute, without the picture",
+        "together": "several attributes",
+        "model": "image model",
+    }
+    shown = audit[audit["kind"] != "chance"].copy()
+    order = {"attribute": 0, "together": 1, "model": 2}
+    shown["_order"] = shown["kind"].map(order)
+    shown = shown.sort_values(["_order", "balanced_accuracy"], kind="stable").reset_index(drop=True)
+    classes = audit.filter(like="apart_").columns
+    figure = Figure(figsize=(6.3, 0.8 + 0.21 * len(shown)))
+    axes = figure.subplots()
+    for kind, group in shown.groupby("kind", sort=False):
+        low = group["balanced_accuracy"] - group["balanced_accuracy_low"]
+        high = group["balanced_accuracy_high"] - group["balanced_accuracy"]
+        axes.errorbar(
+            group["balanced_accuracy"],
+            group.index,
+            xerr=np.clip([low, high], 0, None),
+            fmt="o",
+            markersize=4,
+            color=colours.get(str(kind), PALETTE[2]),
+            label=names[str(kind)],
+        )
+    chance_level = 1 / len(classes)
+    axes.axvline(chance_level, color=colours["chance"], linestyle="--", linewidth=0.8)
+    axes.annotate(
+        "chance", (chance_level, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+        textcoords="offset points", ha="center", color=colours["chance"],
+    )  # fmt: skip
+    axes.set_yticks(shown.index, shown["predictor"])
+    axes.set_xlim(min(chance_level, shown["balanced_accuracy_low"].min()) - 0.03, 1.01)
+    axes.set_xlabel("balanced accuracy of the label, patients not seen in fitting (95 % interval)")
+    axes.grid(axis="y", color="#eeeeee", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.legend(loc="lower right")
+    return figure

@@ -1,0 +1,282 @@
+"""The confounding audit: attributes on made pictures, scores by closed forms and scikit-learn."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.metrics import balanced_accuracy_score
+
+from covidcxr.data.tables import MANIFEST_COLUMNS
+from covidcxr.errors import InputError
+from covidcxr.evaluate.attributes import (
+    age_group,
+    file_attributes,
+    picture_attributes,
+    write_attributes,
+)
+from covidcxr.evaluate.audit import EVERYTHING, SINGLE, TOGETHER, gain
+from covidcxr.evaluate.confounding import (
+    encode,
+    measures,
+    out_of_fold,
+    patient_folds,
+    write_confounding,
+)
+from tests.unit.test_figures import assert_nothing_clipped
+
+CLASSES = ["covid", "normal", "pneumonia"]
+
+
+def noise(size: int = 200, seed: int = 0) -> np.ndarray:
+    fine = np.random.default_rng(seed).integers(60, 160, (size, size), dtype=np.uint8)
+    return cv2.GaussianBlur(fine, (0, 0), 1)
+
+
+# --- attributes ---
+
+
+def test_black_margins_are_shares_of_the_side_and_a_letter_in_one_does_not_hide_it():
+    picture = noise()
+    picture[:, :20] = 3
+    picture[:, -50:] = 0
+    picture[-10:] = 12
+    picture[90:94, 5:9] = 255
+    found = picture_attributes(picture)
+    assert [found[f"margin_{side}"] for side in ("left", "right", "top", "bottom")] == [
+        0.1, 0.25, 0, 0.05,
+    ]  # fmt: skip
+
+
+def test_a_black_picture_is_all_margin():
+    assert picture_attributes(np.zeros((40, 40), np.uint8))["margin_left"] == 1
+
+
+def test_intensity_is_mean_and_spread_of_the_grey_levels():
+    found = picture_attributes(noise())
+    assert found["intensity_mean"] == pytest.approx(noise().mean())
+    assert found["intensity_sd"] == pytest.approx(noise().std())
+
+
+def test_sharpness_falls_with_blur_and_not_with_contrast():
+    sharp = noise()
+    blurred = cv2.GaussianBlur(sharp, (0, 0), 3)
+    flat = (sharp // 2 + 40).astype(np.uint8)
+    values = [picture_attributes(p)["sharpness"] for p in (sharp, blurred, flat)]
+    assert values[1] < values[0] - 1
+    assert values[2] == pytest.approx(values[0], abs=0.15)
+
+
+def test_marks_are_counted_and_broad_bright_regions_are_none():
+    picture = noise() // 2
+    picture[100:190, 100:190] = 220
+    assert picture_attributes(picture)["marks"] == 0
+    picture[10:16, 10:13] = 255
+    picture[10:16, 60:63] = 255
+    found = picture_attributes(picture)
+    assert found["marks"] == 2
+    assert found["mark_area"] == pytest.approx(36 / 200**2)
+
+
+def test_the_file_type_comes_from_the_content(tmp_path: Path):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png", "JPEG")
+    assert file_attributes(tmp_path / "a.png") == {
+        "width": 30, "height": 20, "aspect": 1.5, "file_type": "JPEG RGB",
+    }  # fmt: skip
+    (tmp_path / "b.png").write_text("no image")
+    with pytest.raises(InputError, match=r"b\.png cannot be read as an image"):
+        file_attributes(tmp_path / "b.png")
+
+
+def test_the_source_tells_the_age_group_where_the_patient_s_age_is_unknown():
+    ages = pd.Series([17.9, 18, np.nan, np.nan, 3])
+    sources = pd.Series(["a", "a", "a", "b", "c"])
+    assert age_group(ages, sources, {"a": "adult", "c": "adult"}).tolist() == [
+        "child", "adult", "adult", "unknown", "child",
+    ]  # fmt: skip
+
+
+def test_attributes_of_every_image_of_the_manifest_are_written(tmp_path: Path):
+    rows = []
+    for number in range(3):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(noise(64, number)).save(path)
+        rows.append(
+            dict.fromkeys(MANIFEST_COLUMNS, "")
+            | {"image_id": f"i{number}", "path": str(path), "label": "x", "sha256": "0" * 64,
+               "patient_id": f"s:{number}", "source": "s", "age": "5" if number else ""}
+        )  # fmt: skip
+    pd.DataFrame(rows).to_csv(tmp_path / "manifest.csv", index=False)
+    np.save(tmp_path / "images.npy", np.stack([noise(64, number) for number in range(3)]))
+    write_attributes(
+        tmp_path / "manifest.csv", tmp_path / "images.npy", tmp_path / "a.csv", age_groups={}
+    )
+    written = pd.read_csv(tmp_path / "a.csv")
+    assert written["image_id"].tolist() == ["i0", "i1", "i2"]
+    assert written["age_group"].tolist() == ["unknown", "child", "child"]
+    assert written["file_type"].tolist() == ["PNG L"] * 3
+    assert set(written.columns) >= {column for columns in SINGLE.values() for column in columns}
+    np.save(tmp_path / "images.npy", np.zeros((2, 8, 8), np.uint8))
+    with pytest.raises(InputError, match="holds 2 images"):
+        write_attributes(
+            tmp_path / "manifest.csv", tmp_path / "images.npy", tmp_path / "a.csv", age_groups={}
+        )
+
+
+# --- scores ---
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=6, max_size=40), st.integers(0, 5))
+def test_no_patient_stands_in_two_folds(images: list[int], seed: int):
+    patients = np.repeat(np.arange(len(images)), images).astype(str)
+    labels = np.repeat(np.arange(len(images)) % 3, images)
+    folds = patient_folds(labels, patients, seed)
+    assert pd.Series(folds).groupby(patients).nunique().max() == 1
+
+
+def test_a_class_of_one_patient_cannot_be_audited():
+    with pytest.raises(InputError, match="one patient only"):
+        patient_folds(np.array([0, 0, 1, 1]), np.array(["a", "a", "b", "c"]), 0)
+
+
+def test_unknown_values_are_values_of_their_own():
+    frame = pd.DataFrame({"sex": ["M", "", "F"], "age": [50.0, np.nan, 4.0]})
+    data = encode(frame)
+    assert data.shape == (3, 4)
+    assert (data[:, 1:].sum(axis=1) == 1).all()
+    assert np.isnan(data[1, 0])
+
+
+def test_measures_equal_scikit_learn_s():
+    rng = np.random.default_rng(1)
+    labels, plain, balanced = rng.integers(0, 3, (3, 200))
+    patients = np.array([f"p{k // 2}" for k in range(200)])
+    found = measures((plain, balanced), labels, patients, CLASSES, 0)
+    assert found["accuracy"] == pytest.approx((plain == labels).mean())
+    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, balanced))
+    for k, label in enumerate(CLASSES):
+        assert found[f"apart_{label}"] == pytest.approx(
+            balanced_accuracy_score(labels == k, balanced == k)
+        )
+    assert found["accuracy_low"] < found["accuracy"] < found["accuracy_high"]
+    assert found["patients"] == 100
+
+
+def test_balanced_accuracy_is_not_lost_to_the_largest_class():
+    """An attribute that only shifts the odds of a rare class still tells it apart."""
+    rng = np.random.default_rng(3)
+    labels = (np.arange(600) % 10 == 0).astype(np.int64)
+    flag = np.where(labels == 1, rng.random(600) < 0.8, rng.random(600) < 0.2)
+    folds = patient_folds(labels, np.arange(600).astype(str), 0)
+    plain, balanced = out_of_fold(flag[:, None].astype(float), labels, folds, 2, 0)
+    assert (plain == 0).all()
+    assert balanced_accuracy_score(labels, balanced) == pytest.approx(0.8, abs=0.08)
+
+
+def made_up(folder: Path, *, informative: bool, classes: list[str]) -> dict[str, Path]:
+    """Write attributes of 40 patients a class, two images each, and an image model's predictions.
+
+    The first class has a source, and a width, of its own if `informative`.
+    """
+    rng = np.random.default_rng(5)
+    labels = np.repeat(classes, 80)
+    n = len(labels)
+    own = (labels == classes[0]) & informative
+    frame = pd.DataFrame(
+        {
+            "image_id": [f"i{k}" for k in range(n)],
+            "patient_id": [f"s:{k // 2}" for k in range(n)],
+            "label": labels,
+            **{column: rng.normal(size=n) for columns in SINGLE.values() for column in columns},
+            "source": np.where(own, "clinic", "hospital"),
+            "view": rng.choice(["AP", ""], n),
+            "sex": "",
+            "age": np.nan,
+            "age_group": "unknown",
+            "file_type": "JPEG L",
+        }
+    ).assign(width=np.where(own, 512, 224))
+    frame.to_csv(folder / "attributes.csv", index=False)
+    right = rng.random(n) < 0.9
+    scores = np.where(
+        (labels[:, None] == np.array(classes)[None]) == right[:, None],
+        0.8,
+        0.2 / (len(classes) - 1),
+    )
+    pd.DataFrame(scores, columns=[f"p_{label}" for label in classes]).assign(
+        image_id=frame["image_id"], patient_id=frame["patient_id"], label=labels
+    ).sample(frac=1, random_state=0).to_csv(folder / "ensemble.csv", index=False)
+    return {name: folder / name for name in ("audit.csv", "audit.png", "audit.svg")}
+
+
+def audited(folder: Path, *, informative: bool = True, classes: list[str] = CLASSES):
+    outputs = made_up(folder, informative=informative, classes=classes)
+    write_confounding(
+        folder / "attributes.csv",
+        [("Net", "v1", folder / "ensemble.csv")],
+        *outputs.values(),
+        classes=classes,
+        seed=1,
+    )
+    return pd.read_csv(outputs["audit.csv"]).set_index("predictor")
+
+
+def test_a_source_of_its_own_determines_a_class_and_nothing_more(tmp_path: Path):
+    audit = audited(tmp_path)
+    assert list(audit.index) == ["chance", *SINGLE, *TOGETHER, "Net v1"]
+    assert audit.loc["chance", "accuracy"] == pytest.approx(1 / 3)
+    assert audit.loc["chance", "balanced_accuracy"] == pytest.approx(1 / 3)
+    for name in ("source", "image size", EVERYTHING):
+        assert audit.loc[name, "apart_covid"] == pytest.approx(1, abs=0.02)
+    # One third is certain, the other two thirds are a toss-up between two classes.
+    assert audit.loc["source", "accuracy"] == pytest.approx(2 / 3, abs=0.08)
+    for name in ("sex", "age as told", "file type"):
+        assert audit.loc[name, "balanced_accuracy"] == pytest.approx(1 / 3, abs=0.08)
+    assert audit.loc["Net v1", "accuracy"] == pytest.approx(0.9, abs=0.06)
+    assert_nothing_clipped(tmp_path / "audit.png")
+
+
+def test_attributes_that_tell_nothing_are_no_better_than_chance(tmp_path: Path):
+    audit = audited(tmp_path, informative=False)
+    together = audit.loc[EVERYTHING]
+    assert together["balanced_accuracy"] == pytest.approx(1 / 3, abs=0.1)
+    assert together["apart_covid"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_two_classes_of_other_names_are_audited_alike_and_twice_the_same(tmp_path: Path):
+    audit = audited(tmp_path, classes=["sick", "well"])
+    assert audit.loc["source", "apart_sick"] == 1
+    first = (tmp_path / "audit.csv").read_bytes()
+    audited(tmp_path, classes=["sick", "well"])
+    assert (tmp_path / "audit.csv").read_bytes() == first
+
+
+def test_predictions_of_other_images_are_refused(tmp_path: Path):
+    outputs = made_up(tmp_path, informative=True, classes=CLASSES)
+    table = pd.read_csv(tmp_path / "ensemble.csv")
+    table.iloc[1:].to_csv(tmp_path / "ensemble.csv", index=False)
+    with pytest.raises(InputError, match="does not predict the images"):
+        write_confounding(
+            tmp_path / "attributes.csv",
+            [("Net", "v1", tmp_path / "ensemble.csv")],
+            *outputs.values(),
+            classes=CLASSES,
+            seed=1,
+        )
+
+
+def test_the_share_of_the_model_s_gain_over_chance():
+    audit = pd.DataFrame(
+        {
+            "predictor": ["chance", EVERYTHING, "A", "B"],
+            "kind": ["chance", "together", "model", "model"],
+            "accuracy": [0.4, 0.6, 0.8, 0.7],
+        }
+    )
+    assert gain(audit, EVERYTHING) == pytest.approx((0.4, 0.6, 0.8, 0.5))
+    assert np.isnan(gain(audit.assign(accuracy=0.4), EVERYTHING).share)
