@@ -18,7 +18,7 @@ from .conftest import TINY, Workflow
 Config = dict[str, Any]
 
 UNCERTAINTY = {"intervals": 1, "comparisons": 1}
-SCORES = {"classification": 1, "published": 1, "report": 1} | UNCERTAINTY
+SCORES = {"classification": 1, "published": 1, "confounding": 1, "report": 1} | UNCERTAINTY
 LOGISTIC = {"logistic": 1, "baselines": 1}
 FIGURES = {"fig3_architecture": 1, "fig4_loss": 1, "fig5_confusion": 1}
 MAPS = {"gradcam": 1, "fig6_gradcam": 1, "fig7_timeline": 1}
@@ -33,7 +33,7 @@ V2_ONLY = {
 SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | V2_ONLY
 SPLIT = {"split": 1} | TRAINING | LOGISTIC
 ALL_IMAGES = (
-    {"manifest": 1, "holdout": 1, "images": 2, "cyclegan": 1, "fig1_diagnoses": 1}
+    {"manifest": 1, "holdout": 1, "images": 2, "cyclegan": 1, "fig1_diagnoses": 1, "attributes": 1}
     | SYNTHESIS
     | SPLIT
     | {"features": 2}
@@ -112,6 +112,7 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
             "fig2_synthetic": 1,
             "fig6_gradcam": 1,
             "fig7_timeline": 1,
+            "confounding": 1,
             "report": 1,
         }
         | FIGURES,
