@@ -194,6 +194,14 @@ def _check_references(config: Mapping[str, Any]) -> None:
     ]
     if config["timeline"] is not None:
         parts.append(("timeline", config["timeline"]))
+    for name, chosen in config["external"].items():
+        for label, several in chosen.items():
+            if label not in classes:
+                raise InputError(
+                    f"config key 'external.{name}.{label}': there is no such class; "
+                    f"'classes' defines {', '.join(classes)}"
+                )
+            parts += [(f"external.{name}.{label}[{i}]", part) for i, part in enumerate(several)]
     for key, part in parts:
         if part["source"] not in sources:
             raise InputError(

@@ -81,6 +81,14 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
         (lambda c: c["cyclegan"].update(target_class="flu"), r"'cyclegan\.target_class': 'flu'"),
         (lambda c: c.update(explain={"augmentation": "v9"}), r"'explain\.augmentation': 'v9'"),
         (
+            lambda c: c.update(external={"x": {"normal": [{"source": "y"}]}}),
+            r"'external\.x\.normal\[0\]\.source': no source is called 'y'",
+        ),
+        (
+            lambda c: c.update(external={"x": {"flu": [{"source": "phantoms"}]}}),
+            r"'external\.x\.flu': there is no such class",
+        ),
+        (
             lambda c: c["sources"].update(
                 big={"type": "nih", "folder": "."}, small={"type": "nih_subset"}
             ),

@@ -82,3 +82,21 @@ def test_mixed_controls_fetch_both_collections(workflow: Workflow) -> None:
     jobs = workflow.planned(mixed)
     assert jobs.pop("nih_subset_images") == 1
     assert jobs == workflow.planned(STUDY)
+
+
+def test_an_external_set_is_scored_by_every_model(workflow: Workflow) -> None:
+    sources = STUDY["sources"] | {"more": {"type": "kermany"}}
+    before = workflow.planned(STUDY)
+    jobs = workflow.planned(
+        STUDY | {"sources": sources, "external": {"more": {"normal": [{"source": "more"}]}}}
+    )
+    added = {name: count - before.get(name, 0) for name, count in jobs.items()}
+    assert {name: count for name, count in added.items() if count} == {
+        "kermany_archive": 1,
+        "kermany_images": 1,
+        "external": 1,
+        "images": 1,
+        "external_features": 3,
+        "score": 6,
+        "external_table": 1,
+    }

@@ -85,6 +85,21 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
         lambda c: c["sources"]["phantoms"].update(difficulty=0.9),
         {"phantoms": 1} | ALL_IMAGES,
     ),
+    "an external set of a source of its own added": (
+        lambda c: (
+            c["sources"].update(more={"type": "phantom", "patients": {"normal": 3}}),
+            c.update(external={"more": {"normal": [{"source": "more"}]}}),
+        ),
+        {
+            "phantoms": 1,
+            "external": 1,
+            "images": 1,
+            "external_features": 1,
+            "score": 2,
+            "external_table": 1,
+            "report": 1,
+        },
+    ),
     "title of the report": (lambda c: c.update(title="Other"), {"report": 1}),
     "threads": (lambda c: c.update(performance={"threads": 2}), {"report": 1}),
 }

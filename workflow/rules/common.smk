@@ -52,7 +52,40 @@ REPORT_TABLES: list[str] = []
 REPORT_FIGURES: list[str] = []
 
 
+def parts_of(classes):
+    """All parts of classes as the config gives them."""
+    return [part for parts in classes.values() for part in parts]
+
+
+def sources_of_set(name):
+    """The sources of an external set, with their options."""
+    used = {part["source"] for part in parts_of(config["external"][name])}
+    return {
+        name: options for name, options in config["sources"].items() if name in used
+    }
+
+
+def sources_of_study():
+    """The sources without those that serve external sets only, so that a set more leaves the run."""
+    used = {part["source"] for part in parts_of(config["classes"])}
+    if config["timeline"]:
+        used.add(config["timeline"]["source"])
+    elsewhere = {
+        source for name in config["external"] for source in sources_of_set(name)
+    }
+    return {
+        name: options
+        for name, options in config["sources"].items()
+        if name in used or name not in elsewhere
+    }
+
+
+EXTERNAL = list(config["external"])
+STUDY_SOURCES = sources_of_study()
+
+
 wildcard_constraints:
+    set="|".join(EXTERNAL) or "(?!)",
     backbone="|".join(BACKBONES),
     augmentation="|".join(AUGMENTATIONS),
     fold=r"fold\d+",
@@ -115,6 +148,16 @@ def paths_of(records):
     return [record[-1] for record in records]
 
 
+def external_models():
+    """(set, backbone, augmentation, model, path) of every model's predictions on external sets."""
+    pattern = f"{RUN}/predictions/external/{{set}}/{{backbone}}/{{augmentation}}/{{model}}.csv"
+    keys = product(EXTERNAL, BACKBONES, AUGMENTATIONS, FOLDS + ENSEMBLE)
+    names = ("set", "backbone", "augmentation", "model")
+    return [
+        (*key, pattern.format(**dict(zip(names, key, strict=True)))) for key in keys
+    ]
+
+
 def memory(base_mb):
     """Memory in MB that grows with each attempt."""
     return lambda wildcards, attempt: base_mb * attempt
@@ -141,8 +184,13 @@ def root_of(source):
 
 def raw_files(wildcards):
     """What the manifest reads of each source."""
+    return raw_files_of(STUDY_SOURCES)
+
+
+def raw_files_of(sources):
+    """What is read of sources (name and options of each)."""
     files = []
-    for source, options in config["sources"].items():
+    for source, options in sources.items():
         if options["type"] == "csv":
             files.append(options["table"])
             continue
@@ -159,13 +207,20 @@ def raw_files(wildcards):
 
 def filters_of(wildcards):
     """Every filter by which the run selects from a source."""
-    parts = [part for parts in config["classes"].values() for part in parts]
+    parts = parts_of(config["classes"])
     if config["timeline"]:
         parts.append(config["timeline"])
+    for chosen in config["external"].values():
+        parts += parts_of(chosen)
     return [part["where"] for part in parts if part["source"] == wildcards.source]
 
 
 def own_images(wildcards):
+    """Fingerprint of the images of the study's sources that are read where they lie."""
+    return own_images_of(STUDY_SOURCES)
+
+
+def own_images_of(sources):
     """Fingerprint of the images that are read where they lie, so that a replaced image is noticed.
 
     Of NIH's 42 GB only names and sizes enter.
@@ -176,7 +231,7 @@ def own_images(wildcards):
             if options["type"] == "csv"
             else fingerprint_listing(nih_files(Path(options["folder"])))
         )
-        for source, options in config["sources"].items()
+        for source, options in sources.items()
         if options["type"] in ("csv", "nih")
     }
 

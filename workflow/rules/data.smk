@@ -179,7 +179,7 @@ rule manifest:
         mem_mb=memory(2000),
         runtime=minutes(60),
     params:
-        sources=config["sources"],
+        sources=STUDY_SOURCES,
         classes=config["classes"],
         timeline=config["timeline"],
         seed=config["seed"],
@@ -252,7 +252,7 @@ rule images:
     benchmark:
         f"{RUN}/benchmarks/images/{{cohort}}.tsv"
     wildcard_constraints:
-        cohort="manifest|timeline",
+        cohort=r"manifest|timeline|external/\w+",
     conda:
         ENVIRONMENT
     threads: 2

@@ -180,9 +180,11 @@ def write_features(
         return augmented_view(pixels[row], ids[row], number, transform, seed)
 
     with atomic(output_clean) as temporary:
-        _save(temporary, (len(ids),), extractor, lambda i: pixels[i], f"{network.name} images")
+        save_features(
+            temporary, (len(ids),), extractor, lambda i: pixels[i], f"{network.name} images"
+        )
     with atomic(output_views) as temporary:
-        _save(temporary, (len(trained), views), extractor, view, f"{network.name} views")
+        save_features(temporary, (len(trained), views), extractor, view, f"{network.name} views")
     write_table(rows, output_rows)
 
 
@@ -225,7 +227,7 @@ def _training_ids(holdout: str | Path | None) -> set[str] | None:
     return set(split.loc[split["split"] == "train", "image_id"])
 
 
-def _save(
+def save_features(
     path: Path,
     leading: tuple[int, ...],
     extractor: Extractor,

@@ -1,0 +1,269 @@
+"""External sets share nobody with the run, and are scored with the models as they are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, recall_score
+
+from covidcxr.classify.score import ENSEMBLE, write_scores
+from covidcxr.classify.train import train_fold
+from covidcxr.data.external import build_external
+from covidcxr.data.manifest import Examination, with_image_ids
+from covidcxr.data.sources import CANDIDATE_COLUMNS
+from covidcxr.errors import InputError
+from covidcxr.evaluate.external import describe_set, external_scores, write_external_table
+from covidcxr.features.clean_features import write_clean_features
+from covidcxr.features.features import write_features
+from covidcxr.seeding import generator
+from tests.unit.tiny import CLASSES, TRANSFORM, tiny_images, tiny_manifest, tiny_study
+
+SOURCES = {
+    "own": {"type": "csv", "table": "own.csv"},
+    "again": {"type": "csv", "table": "own.csv"},
+    "other": {"type": "csv", "table": "other.csv"},
+}
+
+
+def candidates(source: str, rows: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Candidates of a source from (key, patient)."""
+    table = pd.DataFrame("", index=range(len(rows)), columns=CANDIDATE_COLUMNS)
+    table["key"] = [key for key, _ in rows]
+    table["path"] = [f"{source}/{key}" for key, _ in rows]
+    table["patient_id"] = [patient for _, patient in rows]
+    table["diagnosis"] = "normal"
+    table[["day", "age"]] = np.nan
+    return with_image_ids(source, table)
+
+
+def run_of(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """Rows of a manifest from (source, key, patient)."""
+    return pd.DataFrame(
+        {
+            "image_id": [f"{source}-{key}" for source, key, _ in rows],
+            "path": [f"{source}/{key}" for source, key, _ in rows],
+            "patient_id": [f"{source}:{patient}" for source, _, patient in rows],
+            "source": [source for source, _, _ in rows],
+        }
+    )
+
+
+def examine(paths: Sequence[str]) -> list[Examination]:
+    """Say what files hold by their names: equal up to a `~` are one film, `bad` is no image."""
+    found = []
+    for path in paths:
+        film = path.partition("/")[2].partition("~")[0]
+        if film.startswith("bad"):
+            found.append(Examination("", np.zeros(4, np.uint64), "undecodable", "no image"))
+            continue
+        bits = np.random.default_rng(list(film.encode())).integers(0, 2**63, 4, dtype=np.uint64)
+        found.append(Examination(path.encode().hex().ljust(64, "0")[:64], bits))
+    return found
+
+
+def choose(found: dict[str, pd.DataFrame], run: pd.DataFrame, parts: dict[str, Any]) -> Any:
+    return build_external(
+        found, parts=parts, run_images=run, sources=SOURCES, seed=1, examine=examine
+    )
+
+
+def reasons(excluded: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(excluded["path"], excluded["reason"], strict=True))
+
+
+def test_planted_patient_copy_and_broken_file_are_excluded_with_their_reasons():
+    rows = [("a", "1"), ("b", "1"), ("c", "2"), ("run~copy", "3"), ("bad", "4"), ("d", "5")]
+    rows += [("d~twice", "6"), ("mine", "9")]
+    run = run_of(("own", "run", "1"), ("own", "mine", "9"))
+    chosen = choose({"again": candidates("again", rows)}, run, {"normal": [{"source": "again"}]})
+    assert sorted([*chosen.images["path"], *chosen.excluded["path"]]) == sorted(
+        f"again/{key}" for key, _ in rows
+    )
+    told = reasons(chosen.excluded)
+    # Source `again` is the table of `own`: the same patients under another name.
+    assert told.pop("again/a") == told.pop("again/b") == "patient_in_run"
+    assert told.pop("again/mine") == "patient_in_run"
+    assert told.pop("again/run~copy") == "image_in_run"
+    assert told.pop("again/bad") == "undecodable"
+    ((path, reason),) = told.items()
+    assert path.startswith("again/d")
+    assert reason == "duplicate_perceptual"
+    assert set(chosen.images["patient_id"]) <= {"again:2", "again:5", "again:6"}
+    assert list(chosen.images["label"].unique()) == ["normal"]
+
+
+def test_patients_of_another_collection_may_have_the_same_number():
+    run = run_of(("own", "x", "1"))
+    chosen = choose(
+        {"other": candidates("other", [("a", "1")])}, run, {"normal": [{"source": "other"}]}
+    )
+    assert chosen.images["image_id"].tolist() == ["other-a"]
+    assert chosen.excluded.empty
+
+
+def test_images_that_the_run_drew_are_told_apart_from_those_of_its_patients():
+    run = run_of(("own", "x", "1"))
+    rows = [("x", "1"), ("y", "1"), ("z", "2")]
+    chosen = choose({"own": candidates("own", rows)}, run, {"normal": [{"source": "own"}]})
+    assert reasons(chosen.excluded) == {"own/x": "image_in_run", "own/y": "patient_in_run"}
+
+
+def test_count_is_filled_from_what_is_left_and_a_film_serves_one_class():
+    rows = [(f"{number}", f"{number}") for number in range(9)] + [("bad", "bad")]
+    run = run_of(("own", "x", "0"))
+    parts = {
+        "normal": [{"source": "own", "count": 3}],
+        "pneumonia": [{"source": "own", "count": 5}],
+    }
+    chosen = choose({"own": candidates("own", rows)}, run, parts)
+    assert chosen.images["label"].tolist() == ["normal"] * 3 + ["pneumonia"] * 5
+    assert chosen.images["image_id"].is_unique
+    with pytest.raises(InputError, match="class normal: source own has 8 usable images, 9 asked"):
+        choose({"own": candidates("own", rows)}, run, {"normal": [{"source": "own", "count": 9}]})
+
+
+def test_set_without_a_usable_film_is_refused():
+    run = run_of(("own", "x", "1"))
+    with pytest.raises(InputError, match="1 patient_in_run"):
+        choose({"own": candidates("own", [("a", "1")])}, run, {"normal": [{"source": "own"}]})
+
+
+def predictions(labels: list[str], called: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame(
+        {
+            "image_id": [f"i{k}" for k in range(len(labels))],
+            "patient_id": [f"s:{k // 2}" for k in range(len(labels))],
+            "label": labels,
+        }
+    )
+    for name in CLASSES:
+        table[f"p_{name}"] = [0.8 if name == one else 0.1 for one in called]
+    return table
+
+
+def test_scores_over_the_labels_present_agree_with_scikit_learn():
+    labels = ["normal"] * 6 + ["pneumonia"] * 4
+    called = ["normal", "covid", "covid", "normal", "pneumonia", "covid"]
+    called += ["pneumonia", "pneumonia", "normal", "covid"]
+    row = external_scores(predictions(labels, called), CLASSES, generator(1, "test"))
+    assert row["n"] == 10
+    assert row["accuracy"] == pytest.approx(accuracy_score(labels, called))
+    for name in ("normal", "pneumonia"):
+        expected = recall_score(labels, called, labels=[name], average="macro")
+        assert row[f"recall_{name}"] == pytest.approx(expected)
+    assert np.isnan([row[f"{measure}_covid"] for measure in ("precision", "recall", "f1")]).all()
+    assert row["called_covid"] == pytest.approx(4 / 10)
+    assert row["called_normal"] == pytest.approx(1 / 4)
+    assert row["called_covid_low"] < row["called_covid"] < row["called_covid_high"]
+    assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
+
+
+def test_set_of_one_class_has_no_share_of_others_called_so():
+    row = external_scores(predictions(["normal"] * 4, ["normal"] * 4), CLASSES, generator(1, "t"))
+    assert np.isnan(row["called_normal"])
+    assert row["called_covid"] == 0
+
+
+def test_counts_of_a_set_name_the_reasons():
+    images = pd.DataFrame({"label": ["normal"] * 3, "patient_id": ["s:1", "s:1", "s:2"]})
+    excluded = pd.DataFrame({"label": ["normal", "covid"], "reason": ["missing", "image_in_run"]})
+    assert describe_set("adults", images, excluded) == [
+        dict(zip(SET, values, strict=True))
+        for values in (
+            ("adults", "normal", 3, 2, 1, "1 missing"),
+            ("adults", "covid", 0, 0, 1, "1 image_in_run"),
+        )
+    ]
+
+
+SET = ("set", "class", "images", "patients", "excluded", "reasons")
+
+
+@pytest.mark.parametrize("cut", ["head", "last_block"])
+def test_scores_from_features_are_those_of_the_complete_saved_models(tmp_path: Path, cut: str):
+    folder = tiny_study(tmp_path)
+    bank = folder / "bank"
+    write_features(
+        folder / "tiny.keras",
+        folder / "images.npy",
+        folder / "manifest.csv",
+        folder / "split.csv",
+        bank / "clean.npy",
+        bank / "views.npy",
+        bank / "rows.csv",
+        trainable=cut,
+        views=1,
+        transform=TRANSFORM,
+        seed=1,
+        threads=1,
+    )
+    models = {f"fold{k}": folder / f"fold{k}.keras" for k in range(2)}
+    for k, model in enumerate(models.values()):
+        train_fold(
+            bank,
+            folder / "tiny.keras",
+            folder / "manifest.csv",
+            folder / "split.csv",
+            model,
+            folder / "history.csv",
+            folder / "predictions.csv",
+            classes=CLASSES,
+            fold=k,
+            backbone="tiny",
+            augmentation="v1",
+            seed=1,
+            threads=1,
+            trainable=cut,
+            epochs=1,
+        )
+    labels = [1, 1, 2, 2, 1, 2, 1]
+    images = tiny_images(labels, seed=9)
+    np.save(folder / "external.npy", images)
+    tiny_manifest(labels).to_csv(folder / "external.csv", index=False)
+    write_clean_features(
+        folder / "tiny.keras",
+        folder / "external.npy",
+        folder / "features.npy",
+        trainable=cut,
+        threads=1,
+        batch_size=3,
+    )
+    outputs = {name: folder / "out" / f"{name}.csv" for name in [*models, ENSEMBLE]}
+    write_scores(
+        models,
+        folder / "tiny.keras",
+        folder / "features.npy",
+        folder / "external.csv",
+        outputs,
+        classes=CLASSES,
+        trainable=cut,
+        threads=1,
+    )
+    columns = [f"p_{name}" for name in CLASSES]
+    expected = {
+        name: keras.models.load_model(path).predict(images[..., None], verbose=0)
+        for name, path in models.items()
+    }
+    expected[ENSEMBLE] = np.mean(list(expected.values()), axis=0)
+    for name, path in outputs.items():
+        found = pd.read_csv(path)
+        assert found[columns].to_numpy() == pytest.approx(expected[name], abs=1e-5)
+        assert found["label"].tolist() == [CLASSES[k] for k in labels]
+    pd.DataFrame({"label": [], "reason": []}).to_csv(folder / "excluded.csv", index=False)
+    write_external_table(
+        [("set", "tiny", "v1", name, path) for name, path in outputs.items()],
+        {"set": folder / "external.csv"},
+        {"set": folder / "excluded.csv"},
+        folder / "table.csv",
+        folder / "sets.csv",
+        classes=CLASSES,
+        seed=1,
+    )
+    table = pd.read_csv(folder / "table.csv").set_index("model")
+    hits = expected[ENSEMBLE].argmax(axis=1) == labels
+    assert table.loc[ENSEMBLE, "accuracy"] == pytest.approx(hits.mean())
+    assert pd.read_csv(folder / "sets.csv")["images"].tolist() == [4, 3]

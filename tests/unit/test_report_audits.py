@@ -1,0 +1,77 @@
+"""Report sections on external sets, leakage, shortcuts, and the closing checklist."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from covidcxr.report.facts import Run
+from covidcxr.report.sections import external
+from tests.unit.report_inputs import made_up_run
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    inputs = made_up_run(tmp_path)
+    frames = {
+        name: inputs.frames[name] for name in ("manifest", "split", "quarantine", "classification")
+    }
+    return Run(config=inputs.config, **frames)
+
+
+def external_tables(run: Run, fall: float) -> dict[str, pd.DataFrame]:
+    """An external set of normal films only, on which every model's accuracy falls by `fall`."""
+    tests = run.classification[run.classification["split"] == "test"]
+    scores = tests.assign(set="adults", split="external", accuracy=tests["accuracy"] - fall, n=50)
+    scores = scores.assign(accuracy_low=scores["accuracy"] - 0.1, accuracy_high=0.99)
+    for name, value in (("covid", 0.9), ("normal", np.nan), ("pneumonia", 0.02)):
+        for suffix in ("", "_low", "_high"):
+            scores[f"called_{name}{suffix}"] = value
+    sets = pd.DataFrame(
+        {
+            "set": ["adults", "adults"],
+            "class": ["normal", "pneumonia"],
+            "images": [50, 0],
+            "patients": [40, 0],
+            "excluded": [3, 2],
+            "reasons": ["3 patient_in_run", "2 missing"],
+        }
+    )
+    return {"external": scores, "external_sets": sets}
+
+
+def test_fall_of_accuracy_outside_is_a_warning_with_both_numbers(run):
+    found = external.section(run, external_tables(run, 0.4))
+    assert found is not None
+    (notice,) = found.notices
+    best = run.classification.query("model == 'ensemble' and split == 'test'")["accuracy"].max()
+    assert notice.kind == "warning"
+    assert f"from {best:.3f}" in notice.text
+    assert f"to {best - 0.4:.3f}" in notice.text
+    assert "90.0" in notice.text
+    assert "covid" in notice.text
+    (row, *_) = found.tables[0].table.rows
+    assert row[0] == "adults"
+    assert row[7] == "–"
+
+
+def test_no_fall_is_no_warning_and_no_external_set_no_section(run):
+    found = external.section(run, external_tables(run, 0.0))
+    assert found is not None
+    assert not found.notices
+    assert external.section(run, {}) is None
+
+
+def test_model_shown_for_a_set_is_chosen_by_the_runs_own_test_set(run):
+    tables = external_tables(run, 0.4)
+    own = run.classification
+    ensembles = (own["model"] == "ensemble") & (own["split"] == "test")
+    poorest = own[ensembles].sort_values("accuracy").iloc[0]
+    best = own[ensembles].sort_values("accuracy").iloc[-1]
+    assert poorest["accuracy"] < best["accuracy"]
+    lucky = tables["external"]["backbone"] == poorest["backbone"]
+    tables["external"].loc[lucky, "accuracy"] = 1.0
+    found = external.section(replace(run), tables)
+    assert found is not None
+    assert f"{best['backbone']} {best['augmentation']} (ensemble" in found.paragraphs[0]

@@ -1,0 +1,131 @@
+"""External test sets: images that no model of the run has seen, scored by every model."""
+
+
+rule external:
+    input:
+        raw=lambda wildcards: raw_files_of(sources_of_set(wildcards.set)),
+        manifest=f"{RUN}/data/manifest.csv",
+        timeline=f"{RUN}/data/timeline.csv",
+    output:
+        table=update(f"{RUN}/data/external/{{set}}.csv"),
+        excluded=update(f"{RUN}/data/excluded/{{set}}.csv"),
+    log:
+        f"{RUN}/logs/external/{{set}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/external/{{set}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(60),
+    params:
+        # With the run's own: a patient of the run is known by the collection that he is of.
+        sources=lambda wildcards: STUDY_SOURCES | sources_of_set(wildcards.set),
+        parts=lambda wildcards: config["external"][wildcards.set],
+        seed=config["seed"],
+        own_images=lambda wildcards: own_images_of(sources_of_set(wildcards.set)),
+        code=code("data/external"),
+    message:
+        "Choosing the images of the external set {wildcards.set}"
+    script:
+        "../scripts/data/external.py"
+
+
+rule external_features:
+    input:
+        backbone=f"{RUN}/backbones/{{backbone}}.keras",
+        images=f"{RUN}/images/external/{{set}}.npy",
+    output:
+        update(f"{RUN}/features/{{backbone}}/external/{{set}}.npy"),
+    log:
+        f"{RUN}/logs/external_features/{{backbone}}_{{set}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/external_features/{{backbone}}_{{set}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=memory(6000),
+        runtime=minutes(60),
+    params:
+        trainable=config["training"]["trainable"],
+        mixed_precision=config["performance"]["mixed_precision"],
+        code=code("features/external_features"),
+    message:
+        "{wildcards.backbone}: features of the external set {wildcards.set}"
+    script:
+        "../scripts/features/external_features.py"
+
+
+rule score:
+    input:
+        models=expand(
+            f"{RUN}/models/{{backbone}}/{{augmentation}}/{{model}}.keras",
+            model=FOLDS,
+            allow_missing=True,
+        ),
+        backbone=f"{RUN}/backbones/{{backbone}}.keras",
+        features=f"{RUN}/features/{{backbone}}/external/{{set}}.npy",
+        table=f"{RUN}/data/external/{{set}}.csv",
+    output:
+        update(
+            expand(
+                f"{RUN}/predictions/external/{{set}}/{{backbone}}/{{augmentation}}/{{model}}.csv",
+                model=FOLDS + ENSEMBLE,
+                allow_missing=True,
+            )
+        ),
+    log:
+        f"{RUN}/logs/score/{{set}}_{{backbone}}_{{augmentation}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/score/{{set}}_{{backbone}}_{{augmentation}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1 if HEAD_ONLY else THREADS
+    resources:
+        gpu=0 if HEAD_ONLY else 1,
+        mem_mb=memory(3000),
+        runtime=minutes(30),
+    params:
+        folds=FOLDS,
+        classes=CLASSES,
+        trainable=config["training"]["trainable"],
+        code=code("classify/score"),
+    message:
+        "Scoring {wildcards.backbone} {wildcards.augmentation} on {wildcards.set}"
+    script:
+        "../scripts/classify/score.py"
+
+
+rule external_table:
+    input:
+        predictions=[record[-1] for record in external_models()],
+        tables=expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
+        excluded=expand(f"{RUN}/data/excluded/{{set}}.csv", set=EXTERNAL),
+    output:
+        scores=table("external", "External test sets"),
+        sets=update(f"{RUN}/tables/external_sets.csv"),
+    log:
+        f"{RUN}/logs/external_table.log",
+    benchmark:
+        f"{RUN}/benchmarks/external_table.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(20),
+    params:
+        models=external_models(),
+        sets=EXTERNAL,
+        classes=CLASSES,
+        seed=config["seed"],
+        code=code("evaluate/external_table"),
+    message:
+        "Scoring the predictions on external sets"
+    script:
+        "../scripts/evaluate/external_table.py"
+
+
+if EXTERNAL:
+    REPORT_TABLES += [f"{RUN}/tables/external.csv", f"{RUN}/tables/external_sets.csv"]
