@@ -14,9 +14,8 @@ from tests.unit.report_inputs import made_up_run
 @pytest.fixture
 def run(tmp_path) -> Run:
     inputs = made_up_run(tmp_path)
-    frames = {
-        name: inputs.frames[name] for name in ("manifest", "split", "quarantine", "classification")
-    }
+    names = ("manifest", "split", "quarantine", "classification", "intervals")
+    frames = {name: inputs.frames[name] for name in names}
     return Run(config=inputs.config, **frames)
 
 
