@@ -9,7 +9,7 @@ import pytest
 
 from covidcxr.data.tables import read_table
 from covidcxr.errors import InputError
-from covidcxr.features.augment import augmented_view
+from covidcxr.features.augment import augmented_view, magnified
 from covidcxr.features.backbone import split_backbone
 from covidcxr.features.features import write_features
 from tests.unit.tiny import SIZE, TRANSFORM, tiny_study
@@ -51,7 +51,7 @@ def test_the_bank_holds_what_the_extractor_gives_for_each_image_and_view(
     assert clean.dtype == views.dtype == (np.uint8 if trainable == "all" else np.float32)
     assert len(views) == 48
     name, clean_row, view_row = rows.loc[rows["image_id"] == "s-047"].iloc[0]
-    view = augmented_view(images[int(clean_row)], name, 1, TRANSFORM, 1)
+    view = augmented_view(magnified(images[int(clean_row)]), name, 1, TRANSFORM, 1)
     expected = extractor.predict(view[None, ..., None], verbose=0)[0]
     np.testing.assert_allclose(views[int(view_row), 1], expected, atol=1e-5)
     assert rows["view_row"].isna().tolist() == [False] * 48 + [True] * 12

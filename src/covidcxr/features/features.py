@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import keras
@@ -11,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
-from covidcxr.features.augment import Transform, augmented_view
+from covidcxr.features.augment import Transform, augmented_view, magnified
 from covidcxr.features.backbone import split_backbone
 from covidcxr.files import atomic
 from covidcxr.logs import progress
@@ -54,14 +56,18 @@ def build_extractor(
     model, _ = split_backbone(backbone, trainable)
     if mixed_precision:
         set_precision(model, "mixed_float16")
-    # One graph of one batch shape: the kernels and their memory are laid out once.
-    signature = [tf.TensorSpec((batch_size, size, size, 1), tf.uint8)]
+    # One graph of one batch shape: the kernels and their memory are laid out once. With the weights
+    # as constants TensorFlow folds batch normalisations into the convolutions before them.
     graph = tf.function(
         lambda images: tf.cast(model(images, training=False), tf.float32),
-        input_signature=signature,
+        input_signature=[tf.TensorSpec((batch_size, size, size, 1), tf.uint8)],
     )
+    frozen = convert_variables_to_constants_v2(graph.get_concrete_function())
     return Extractor(
-        lambda batch: graph(batch).numpy(), batch_size, tuple(model.output_shape[1:]), np.float32
+        lambda batch: frozen(tf.constant(batch))[0].numpy(),
+        batch_size,
+        tuple(model.output_shape[1:]),
+        np.float32,
     )
 
 
@@ -175,9 +181,13 @@ def write_features(
     extractor = build_extractor(network, trainable, batch_size, mixed_precision)
     trained = np.flatnonzero(rows["view_row"].notna())
 
+    @lru_cache(maxsize=1)
+    def fine(row: int) -> npt.NDArray[np.uint8]:
+        return magnified(pixels[row])
+
     def view(position: int) -> npt.NDArray[np.uint8]:
-        row, number = trained[position // views], position % views
-        return augmented_view(pixels[row], ids[row], number, transform, seed)
+        row, number = int(trained[position // views]), position % views
+        return augmented_view(fine(row), ids[row], number, transform, seed)
 
     with atomic(output_clean) as temporary:
         save_features(
