@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from covidcxr.report.facts import Run
-from covidcxr.report.sections import external
+from covidcxr.report.sections import external, leakage
 from tests.unit.report_inputs import made_up_run
 
 
@@ -74,3 +74,26 @@ def test_model_shown_for_a_set_is_chosen_by_the_runs_own_test_set(run):
     found = external.section(replace(run), tables)
     assert found is not None
     assert f"{best['backbone']} {best['augmentation']} (ensemble" in found.paragraphs[0]
+
+
+def leakage_tables(found: int) -> dict[str, pd.DataFrame]:
+    row = ("patient", "training and test", "a", "b", "s:1", "s:1", np.nan, np.nan)
+    columns = ["check", "between", "image_a", "image_b", "patient_a", "patient_b", "value", "unit"]
+    summary = [("patient", "training and test", 90, found), ("registration", "folds", 30, 0)]
+    return {
+        "leakage": pd.DataFrame([row] * found, columns=columns),
+        "leakage_summary": pd.DataFrame(summary, columns=["check", "between", "compared", "found"]),
+    }
+
+
+def test_leakage_is_a_warning_with_its_number_and_none_is_said_in_words(run):
+    found = leakage.section(run, leakage_tables(2))
+    assert found is not None
+    (notice,) = found.notices
+    assert notice.text == "Leakage between training and test: 2 patients on both sides."
+    assert len(found.tables) == 2
+    none = leakage.section(run, leakage_tables(0))
+    assert none is not None
+    assert not none.notices
+    assert "no patient and no copy" in none.paragraphs[0]
+    assert leakage.section(run, {}) is None

@@ -27,6 +27,7 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "all_backbones": 2,
         "logistic": 3,
         "classification": 1,
+        "leakage": 1,
         "baselines": 1,
         "intervals": 1,
         "comparisons": 1,

@@ -9,12 +9,17 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from covidcxr.report.facts import Run
-from covidcxr.report.sections import confounding, external, intervals
+from covidcxr.report.sections import confounding, external, intervals, leakage
 from covidcxr.report.sections.section import Section
 
 Maker = Callable[[Run, Mapping[str, pd.DataFrame]], Section | None]
 
-BODY: tuple[Maker, ...] = (confounding.section, external.section, intervals.section)
+BODY: tuple[Maker, ...] = (
+    confounding.section,
+    external.section,
+    leakage.section,
+    intervals.section,
+)
 """Between the explanations and the run times."""
 CLOSING: tuple[Maker, ...] = ()
 """After licences and works to cite."""
