@@ -226,6 +226,12 @@ def _check_references(config: Mapping[str, Any]) -> None:
                 f"config key 'cyclegan.{key}': '{config['cyclegan'][key]}' is no class; "
                 f"'classes' defines {', '.join(classes)}"
             )
+    target = config["operating_point"]["class"]
+    if target is not None and target not in classes:
+        raise InputError(
+            f"config key 'operating_point.class': '{target}' is no class; "
+            f"'classes' defines {', '.join(classes)}"
+        )
     shown = config["explain"]["augmentation"]
     if shown not in config["augmentations"]:
         raise InputError(
@@ -237,6 +243,15 @@ def _check_references(config: Mapping[str, Any]) -> None:
 def synthetic_count(config: Mapping[str, Any]) -> int:
     """Return how many synthetic images a completed `config` needs: its largest augmentation."""
     return max((settings["synthetic"] for settings in config["augmentations"].values()), default=0)
+
+
+def operating_class(config: Mapping[str, Any]) -> str:
+    """Return the class for which a completed `config` wants a threshold.
+
+    Where none is named: the class that is synthesised, if it is a class of the run, else the first.
+    """
+    target = config["operating_point"]["class"] or config["cyclegan"]["target_class"]
+    return str(target if target in config["classes"] else next(iter(config["classes"])))
 
 
 def readme(schema: Schema) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from covidcxr.config import check_paths, complete, describe, read_schema
+from covidcxr.config import check_paths, complete, describe, operating_class, read_schema
 from covidcxr.errors import InputError
 
 from ..workflow.conftest import REPOSITORY
@@ -79,6 +79,8 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
         (lambda c: c["split"].update(test={"covid": 3}), r"'split\.test' must name each class"),
         (lambda c: c["weights"].pop("VGG16"), r"'weights\.VGG16' is missing"),
         (lambda c: c["cyclegan"].update(target_class="flu"), r"'cyclegan\.target_class': 'flu'"),
+        (lambda c: c.update(operating_point={"class": "flu"}), r"'operating_point\.class': 'flu'"),
+        (lambda c: c["augmentations"].update(logistic={}), r"'logistic' does not match"),
         (lambda c: c.update(explain={"augmentation": "v9"}), r"'explain\.augmentation': 'v9'"),
         (
             lambda c: c.update(external={"x": {"normal": [{"source": "y"}]}}),
@@ -146,6 +148,14 @@ def test_config_readme_is_the_one_the_schema_gives() -> None:
     from covidcxr.config import readme
 
     assert (REPOSITORY / "config/README.md").read_text() == readme(SCHEMA)
+
+
+def test_operating_point_is_for_the_class_named_or_synthesised_or_the_first() -> None:
+    config = complete(changed(lambda c: None), SCHEMA)
+    assert operating_class(config) == config["cyclegan"]["target_class"]
+    assert operating_class(config | {"operating_point": {"class": "normal"}}) == "normal"
+    other = config | {"classes": {"sick": [], "well": []}}
+    assert operating_class(other) == "sick"
 
 
 def test_order_of_keys_as_written_does_not_matter() -> None:

@@ -10,7 +10,7 @@ from covidcxr.errors import InputError
 from covidcxr.evaluate.comparisons import compare
 from covidcxr.report import content, facts, summaries
 from covidcxr.report.report import write_report
-from covidcxr.report.sections import intervals
+from covidcxr.report.sections import calibration, intervals, operating_point
 from tests.unit.report_inputs import CLASSES, Inputs, made_up_run
 
 
@@ -118,3 +118,53 @@ def test_ensemble_without_an_interval_is_named(inputs: Inputs) -> None:
     inputs.frames["intervals"] = table[table["backbone"] != "ResNet50"]
     with pytest.raises(InputError, match="0 accuracies of the ensemble of ResNet50 v1"):
         summaries.ensemble_table(run_of(inputs))
+
+
+def test_calibration_section_names_the_worst_model_and_its_side(inputs: Inputs) -> None:
+    shared = {"n": 20, "accuracy": 0.9, "brier_low": 0.1, "brier_high": 0.3, "log_loss": 0.4}
+    shared |= {"ece_low": 0.01, "ece_high": 0.2, "ece_if_calibrated": 0.05}
+    rows = [
+        ("VGG16", "v1", "none", 1.0, 0.95, 0.2, 0.05, 0.4),
+        ("VGG16", "v1", "temperature", 1.5, 0.9, 0.18, 0.02, 0.9),
+        ("all", "v1", "none", 1.0, 0.7, 0.3, 0.2, 0.001),
+        ("all", "v1", "temperature", 0.5, 0.88, 0.31, 0.03, 0.8),
+    ]
+    names = ["backbone", "augmentation", "scaling", "temperature", "confidence", "brier", "ece"]
+    table = pd.DataFrame(rows, columns=[*names, "p_calibrated"]).assign(**shared)
+    part = calibration.section(run_of(inputs), {"calibration": table})
+    assert part is not None
+    text = part.paragraphs[0]
+    assert "Of 2 ensembles, 1 as trained and 0 after temperature scaling" in text
+    assert "lowered the Brier score of 1." in text
+    assert "all backbones v1, ECE 0.200, underconfident by 0.200 on average; scaled 0.030" in text
+    assert part.tables[0].table.rows[1][:3] == ["VGG16", "v1", "1.500"]
+    assert calibration.section(run_of(inputs), {}) is None
+
+
+def test_operating_point_section_gives_the_study_s_best_and_every_prevalence(
+    inputs: Inputs,
+) -> None:
+    key = {"backbone": ["VGG16"], "augmentation": ["v1"], "class": ["normal"]}
+    point = {"asked": 0.95, "threshold": 0.4}
+    point |= {"validation_sensitivity": 0.96, "validation_specificity": 0.97}
+    for name, value in (("sensitivity", 1.0), ("specificity", 0.9)):
+        point |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": 1.0}
+        point |= {f"{name}_n": 10, f"{name}_patients": 5}
+    values = pd.concat(
+        pd.DataFrame(key).assign(
+            prevalence=prevalence,
+            **{"ppv": 0.5, "ppv_low": 0.1, "ppv_high": 0.9},
+            **{"npv": np.nan, "npv_low": np.nan, "npv_high": 1.0},
+        )
+        for prevalence in (0.01, 0.05, 0.2)
+    )
+    tables = {"operating_point": pd.DataFrame(key).assign(**point), "predictive_values": values}
+    part = operating_point.section(run_of(inputs), tables)
+    assert part is not None
+    assert part.title == "Operating point for normal"
+    assert "sensitivity 1.000 (0.800–1.000) (10 images of 5 patients)" in part.paragraphs[0]
+    assert "between 10.0\u202f% and 90.0\u202f%" in part.paragraphs[0]
+    [row] = part.tables[1].table.rows
+    assert row[2:] == ["0.500 (0.100–0.900)"] * 3 + ["–"] * 3
+    assert part.tables[1].table.columns[2].label == "PPV at 1\u202f%"
+    assert operating_point.section(run_of(inputs), {}) is None

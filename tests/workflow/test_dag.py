@@ -31,6 +31,8 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "baselines": 1,
         "intervals": 1,
         "comparisons": 1,
+        "calibration": 1,
+        "operating_point": 1,
         "attributes": 1,
         "confounding": 1,
         "model_table": 1,

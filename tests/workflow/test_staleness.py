@@ -17,7 +17,7 @@ from .conftest import TINY, Workflow
 
 Config = dict[str, Any]
 
-UNCERTAINTY = {"intervals": 1, "comparisons": 1}
+UNCERTAINTY = {"intervals": 1, "comparisons": 1, "calibration": 1, "operating_point": 1}
 SCORES = {"classification": 1, "published": 1, "confounding": 1, "report": 1} | UNCERTAINTY
 LOGISTIC = {"logistic": 1, "baselines": 1}
 FIGURES = {"fig3_architecture": 1, "fig4_loss": 1, "fig5_confusion": 1}
@@ -72,6 +72,10 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     "number of synthetic images": (
         lambda c: c["augmentations"]["v2"].update(synthetic=3),
         SYNTHESIS,
+    ),
+    "sensitivity asked": (
+        lambda c: c.update(operating_point={"sensitivity": 0.9}),
+        {"operating_point": 1, "report": 1},
     ),
     "Grad-CAM colour map": (
         lambda c: c.update(explain={"colormap": "viridis"}),
@@ -129,6 +133,8 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
             "fig6_gradcam": 1,
             "fig7_timeline": 1,
             "confounding": 1,
+            "calibration": 1,
+            "operating_point": 1,
             "report": 1,
         }
         | FIGURES,

@@ -17,7 +17,13 @@ os.environ.update(
     TF_CPP_MIN_LOG_LEVEL="3",  # quiets part of what TensorFlow says at every start
 )
 
-from covidcxr.config import check_paths, complete, read_schema, synthetic_count
+from covidcxr.config import (
+    check_paths,
+    complete,
+    operating_class,
+    read_schema,
+    synthetic_count,
+)
 from covidcxr.data.download import is_url
 from covidcxr.data.fingerprint import (
     fingerprint,

@@ -17,6 +17,11 @@ REPORT_TABLES += [
     f"{RUN}/tables/{name}.csv"
     for name in (*(["baselines"] if BASELINES else []), "intervals", "comparisons")
 ]
+REPORT_TABLES += [
+    f"{RUN}/tables/{name}.csv"
+    for name in ("calibration", "operating_point", "predictive_values")
+]
+REPORT_FIGURES += ["calibration", "operating_point"]
 
 
 rule classification:
@@ -319,3 +324,61 @@ rule comparisons:
         "Comparing the ensembles"
     script:
         "../scripts/evaluate/comparisons.py"
+
+
+rule calibration:
+    input:
+        predictions=paths_of(SCORED),
+        split=f"{RUN}/data/split.csv",
+    output:
+        **figure("calibration", "Models", "Reliability"),
+        table=table("calibration", "Calibration"),
+        bins=update(f"{RUN}/tables/reliability.csv"),
+    log:
+        f"{RUN}/logs/calibration.log",
+    benchmark:
+        f"{RUN}/benchmarks/calibration.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(15),
+    params:
+        models=SCORED,
+        classes=CLASSES,
+        seed=config["seed"],
+        code=code("evaluate/calibration"),
+    message:
+        "Measuring the calibration of the ensembles"
+    script:
+        "../scripts/evaluate/calibration.py"
+
+
+rule operating_point:
+    input:
+        predictions=paths_of(SCORED_ENSEMBLES),
+        split=f"{RUN}/data/split.csv",
+    output:
+        **figure("operating_point", "Models", "Operating points"),
+        points=table("operating_point", "Operating points"),
+        predictive=table("predictive_values", "Predictive values"),
+    log:
+        f"{RUN}/logs/operating_point.log",
+    benchmark:
+        f"{RUN}/benchmarks/operating_point.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(15),
+    params:
+        ensembles=SCORED_ENSEMBLES,
+        classes=CLASSES,
+        target=operating_class(config),
+        sensitivity=config["operating_point"]["sensitivity"],
+        seed=config["seed"],
+        code=code("evaluate/operating_point"),
+    message:
+        "Choosing thresholds on the out-of-fold predictions"
+    script:
+        "../scripts/evaluate/operating_point.py"

@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from covidcxr.report.facts import Run
-from covidcxr.report.sections import confounding, external, intervals, leakage
+from covidcxr.report.sections import (
+    calibration,
+    confounding,
+    external,
+    intervals,
+    leakage,
+    operating_point,
+)
 from covidcxr.report.sections.section import Section
 
 Maker = Callable[[Run, Mapping[str, pd.DataFrame]], Section | None]
@@ -19,6 +26,8 @@ BODY: tuple[Maker, ...] = (
     external.section,
     leakage.section,
     intervals.section,
+    calibration.section,
+    operating_point.section,
 )
 """Between the explanations and the run times."""
 CLOSING: tuple[Maker, ...] = ()
