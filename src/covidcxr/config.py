@@ -232,6 +232,12 @@ def _check_references(config: Mapping[str, Any]) -> None:
             f"config key 'operating_point.class': '{target}' is no class; "
             f"'classes' defines {', '.join(classes)}"
         )
+    control = config["controls"]["backbone"]
+    if control is not None and control not in config["backbones"]:
+        raise InputError(
+            f"config key 'controls.backbone': '{control}' is not one of 'backbones', "
+            f"{', '.join(config['backbones'])}"
+        )
     shown = config["explain"]["augmentation"]
     if shown not in config["augmentations"]:
         raise InputError(

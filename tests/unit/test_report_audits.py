@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from covidcxr.report.facts import Run
-from covidcxr.report.sections import external, leakage
+from covidcxr.report.sections import external, leakage, shortcuts
 from tests.unit.report_inputs import made_up_run
 
 
@@ -97,3 +97,29 @@ def test_leakage_is_a_warning_with_its_number_and_none_is_said_in_words(run):
     assert not none.notices
     assert "no patient and no copy" in none.paragraphs[0]
     assert leakage.section(run, {}) is None
+
+
+def control_tables(no_lungs: float, auc: float) -> dict[str, pd.DataFrame]:
+    rows = [("whole", 0.9), ("no_lungs", no_lungs), ("borders", 0.45)]
+    controls = pd.DataFrame(rows, columns=["control", "accuracy"]).assign(n=20, majority=0.4)
+    controls["accuracy_low"] = controls["accuracy"] - 0.1
+    controls["accuracy_high"] = controls["accuracy"] + 0.05
+    sources = controls.iloc[:1].assign(
+        scope="within normal", sources="a, b", patients=9, auc=auc, balanced_accuracy=auc
+    )
+    return {"controls": controls, "told_sources": sources}
+
+
+def test_control_as_good_as_the_model_is_a_warning_with_its_number(run):
+    tables = control_tables(0.85, 0.99)
+    found = shortcuts.section(run, tables)
+    assert found is not None
+    control, source = found.notices
+    assert "lungs blacked out 0.850" in control.text
+    assert "outer" not in control.text
+    assert "within normal" in source.text
+    assert "0.990" in source.text
+    quiet = shortcuts.section(run, control_tables(0.45, 0.6))
+    assert quiet is not None
+    assert not quiet.notices
+    assert shortcuts.section(run, {}) is None

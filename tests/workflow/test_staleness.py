@@ -31,12 +31,12 @@ V2_ONLY = {
     "fig5_confusion": 1,
 } | SCORES
 SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | V2_ONLY
-SPLIT = {"split": 1, "leakage": 1} | TRAINING | LOGISTIC
+SPLIT = {"split": 1, "leakage": 1, "controls": 1} | TRAINING | LOGISTIC
 ALL_IMAGES = (
     {"manifest": 1, "holdout": 1, "images": 2, "cyclegan": 1, "fig1_diagnoses": 1, "attributes": 1}
     | SYNTHESIS
     | SPLIT
-    | {"features": 2}
+    | {"features": 2, "lungs": 1, "control_features": 2}
 )
 
 
@@ -83,7 +83,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "transform of v1": (
         lambda c: c.update(transform={"rotation": 20}),
-        {"features": 2, "leakage": 1} | TRAINING | LOGISTIC,
+        {"features": 2, "leakage": 1, "controls": 1} | TRAINING | LOGISTIC,
     ),
     "phantoms drawn otherwise": (
         lambda c: c["sources"]["phantoms"].update(difficulty=0.9),
@@ -102,6 +102,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             "score": 2,
             "external_table": 1,
             "leakage": 1,
+            "controls": 1,
             "report": 1,
         },
     ),

@@ -16,6 +16,7 @@ from covidcxr.report.sections import (
     intervals,
     leakage,
     operating_point,
+    shortcuts,
 )
 from covidcxr.report.sections.section import Section
 
@@ -25,6 +26,7 @@ BODY: tuple[Maker, ...] = (
     confounding.section,
     external.section,
     leakage.section,
+    shortcuts.section,
     intervals.section,
     calibration.section,
     operating_point.section,

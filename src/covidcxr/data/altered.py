@@ -1,0 +1,73 @@
+"""Films from which what a radiologist would read is taken away, for the shortcut controls."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from covidcxr.data.lung_shape import estimate_lungs
+from covidcxr.data.tables import read_table
+
+Picture = npt.NDArray[np.uint8]
+Region = npt.NDArray[np.bool_]
+
+WHOLE, NO_LUNGS, BORDERS = "whole", "no_lungs", "borders"
+BORDER = 0.125
+"""Width of the border that is kept, as a share of the side, on each side."""
+THUMBNAIL = 16
+BINS = 64
+
+
+def without(picture: Picture, region: Region) -> Picture:
+    """Return a copy with `region` (bool, of the picture's shape) black."""
+    return np.where(region, np.uint8(0), picture)
+
+
+def border_only(picture: Picture) -> Picture:
+    """Return a copy of which only the outer `BORDER` is left; the middle is black."""
+    height, width = picture.shape
+    top, left = round(BORDER * height), round(BORDER * width)
+    result = picture.copy()
+    result[top : height - top, left : width - left] = 0
+    return result
+
+
+def thumbnail(picture: Picture) -> npt.NDArray[np.float64]:
+    """Return the picture at 16 x 16 pixels, float64 [256], grey values."""
+    small = cv2.resize(picture, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float64).ravel()
+
+
+def histogram(picture: Picture) -> npt.NDArray[np.float64]:
+    """Return the share of pixels in each of 64 equal ranges of grey, float64 [64]."""
+    counts = np.bincount(picture.ravel() // (256 // BINS), minlength=BINS)
+    return counts / picture.size
+
+
+def alteration(
+    name: str, lungs: str | Path, table: str | Path
+) -> Callable[[int, Picture], Picture]:
+    """Return the alteration of a control: row and picture -> picture.
+
+    Lungs are told in one way for all films, by mask if every film has one and else by the estimate:
+    were some told by boxes that radiologists drew, the shape of the black would tell the class.
+
+    Parameters
+    ----------
+    name
+        `whole`, `no_lungs` or `borders`.
+    lungs
+        `images/lungs.npy`, bool [n, size, size].
+    table
+        `data/lungs.csv`.
+    """
+    if name == WHOLE:
+        return lambda _, picture: picture
+    if name == BORDERS:
+        return lambda _, picture: border_only(picture)
+    if (read_table(table, ["origin"])["origin"] == "mask").all():
+        regions = np.load(lungs, mmap_mode="r")
+        return lambda row, picture: without(picture, np.asarray(regions[row]))
+    return lambda _, picture: without(picture, estimate_lungs(picture))
