@@ -43,6 +43,11 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "published": 1,
         "fig1_diagnoses": 1,
         "fig2_synthetic": 1,
+        "lungs": 1,
+        "lung_boxes": 1,
+        "audit_features": 1,
+        "audit_changes": 1,
+        "cycle_error": 1,
         "fig3_architecture": 1,
         "fig4_loss": 1,
         "fig5_confusion": 1,
@@ -56,7 +61,14 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
 def test_no_synthetic_images_means_no_cyclegan(workflow: Workflow) -> None:
     jobs = workflow.planned(STUDY | {"augmentations": {"v1": {"synthetic": 0}}})
     assert jobs["train"] == 15
-    assert not {"cyclegan", "synthesize", "fig2_synthetic"} & set(jobs)
+    assert not {
+        "cyclegan",
+        "synthesize",
+        "fig2_synthetic",
+        "audit_features",
+        "audit_changes",
+        "cycle_error",
+    } & set(jobs)
 
 
 def test_random_weights_fetch_nothing(workflow: Workflow) -> None:

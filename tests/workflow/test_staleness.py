@@ -30,7 +30,8 @@ V2_ONLY = {
     "fig4_loss": 1,
     "fig5_confusion": 1,
 } | SCORES
-SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | V2_ONLY
+AUDIT = {"audit_features": 1, "audit_changes": 1, "cycle_error": 1}
+SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | AUDIT | V2_ONLY
 SPLIT = {"split": 1, "leakage": 1, "controls": 1} | TRAINING | LOGISTIC
 ALL_IMAGES = (
     {"manifest": 1, "holdout": 1, "images": 2, "cyclegan": 1, "fig1_diagnoses": 1, "attributes": 1}
@@ -56,7 +57,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
         ),
         {"backbone": 1, "features": 2, "train": 4, "ensemble": 2, "model_table": 1}
         | LOGISTIC
-        | {"all_backbones": 2}
+        | {"all_backbones": 2, "audit_features": 1}
         | SCORES
         | FIGURES
         | MAPS,
@@ -83,7 +84,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "transform of v1": (
         lambda c: c.update(transform={"rotation": 20}),
-        {"features": 2, "leakage": 1, "controls": 1} | TRAINING | LOGISTIC,
+        {"features": 2, "audit_features": 1, "leakage": 1, "controls": 1} | TRAINING | LOGISTIC,
     ),
     "phantoms drawn otherwise": (
         lambda c: c["sources"]["phantoms"].update(difficulty=0.9),
@@ -136,6 +137,8 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
             "confounding": 1,
             "calibration": 1,
             "operating_point": 1,
+            "audit_features": 1,
+            "audit_changes": 1,
             "report": 1,
         }
         | FIGURES,

@@ -72,3 +72,39 @@ rule synthesize:
         "Making synthetic images"
     script:
         "../scripts/cyclegan/synthesize.py"
+
+
+rule cycle_error:
+    input:
+        generator=f"{RUN}/cyclegan/generator.keras",
+        backward=f"{RUN}/cyclegan/backward_generator.keras",
+        images=f"{RUN}/images/manifest.npy",
+        manifest=f"{RUN}/data/manifest.csv",
+        holdout=f"{RUN}/data/holdout.csv",
+        synthetic=f"{RUN}/data/synthetic.csv",
+    output:
+        update(f"{RUN}/tables/cycle_error.csv"),
+    log:
+        f"{RUN}/logs/cycle_error.log",
+    benchmark:
+        f"{RUN}/benchmarks/cycle_error.tsv"
+    conda:
+        ENVIRONMENT
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    params:
+        source_class=config["cyclegan"]["source_class"],
+        gan_size=config["cyclegan"]["image_size"],
+        seed=config["seed"],
+        code=code("cyclegan/cycle_error"),
+    message:
+        "Translating images there and back"
+    script:
+        "../scripts/cyclegan/cycle_error.py"
+
+
+if SYNTHETIC:
+    REPORT_TABLES.append(f"{RUN}/tables/cycle_error.csv")

@@ -17,6 +17,7 @@ from covidcxr.report.sections import (
     leakage,
     operating_point,
     shortcuts,
+    synthetic_audit,
 )
 from covidcxr.report.sections.section import Section
 
@@ -27,6 +28,7 @@ BODY: tuple[Maker, ...] = (
     external.section,
     leakage.section,
     shortcuts.section,
+    synthetic_audit.section,
     intervals.section,
     calibration.section,
     operating_point.section,

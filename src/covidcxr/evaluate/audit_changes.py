@@ -1,0 +1,339 @@
+"""Audit of what the translation changes: brightness and contrast, framing, or the lungs themselves.
+
+A translation t of an image s, pixel by pixel, is taken apart into sums of squares that add up to
+that of t - s:
+
+1. intensity: what a single change of brightness and contrast, a s + b fitted by least squares to
+   this image, explains. It tells nothing of any place.
+2. common: of the rest r, the mean over all images. It is the same at the same place whoever the
+   patient is: margins, markers, width of the body, the framing of the target collection.
+3. individual: what is left, r less its mean. Opacities of a patient can only be here (or, where all
+   patients are given the same ones, in the common part), and so are noise and lost detail.
+
+The first two are orthogonal since r is the residual of a regression on s and 1, the last two as a
+mean and its residuals are.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from covidcxr.data.tables import read_manifest, read_table, write_table
+from covidcxr.errors import InputError
+from covidcxr.evaluate.bootstrap import estimate_of, percentile_bounds, resampled
+from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.seeding import generator
+
+log = logging.getLogger("covidcxr")
+
+Floats = npt.NDArray[np.float64]
+Region = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A set of translations taken apart; images [n, size, size] in grey levels.
+
+    Attributes
+    ----------
+    slope, offset
+        float64 [n], a (without unit) and b (grey levels) of each image.
+    intensity
+        float64 [n, size, size], a s + b - s.
+    common
+        float64 [size, size], mean of what is left.
+    individual
+        float64 [n, size, size], what is left less its mean.
+    """
+
+    slope: Floats
+    offset: Floats
+    intensity: Floats
+    common: Floats
+    individual: Floats
+
+    @property
+    def total(self) -> Floats:
+        """Translation less source, float64 [n, size, size]."""
+        return np.asarray(self.intensity + self.common + self.individual)
+
+
+def write_audit_changes(
+    manifest: str | Path,
+    holdout: str | Path,
+    images: str | Path,
+    synthetic: str | Path,
+    synthetic_images: str | Path,
+    lungs: str | Path,
+    lungs_table: str | Path,
+    output: str | Path,
+    output_summary: str | Path,
+    png: str | Path,
+    svg: str | Path,
+    *,
+    size: int,
+    seed: int,
+) -> None:
+    """Compare every synthetic image with the image that it was made from.
+
+    Both are brought to the generator's size first, so that detail which the generator was never
+    shown does not count as changed.
+
+    Parameters
+    ----------
+    manifest, holdout, images
+        `manifest.csv`, `holdout.csv` and `images/manifest.npy`.
+    synthetic, synthetic_images
+        `synthetic.csv` and `images/synthetic.npy`.
+    lungs, lungs_table
+        `images/lungs.npy`, bool, the approximate region of the lungs of every image of the
+        manifest; `data/lungs.csv` with its `origin`.
+    output
+        CSV, a row for each synthetic image: image_id, patient_id; change (root mean square, grey
+        levels); slope, offset; shares of the squared change: intensity, common, individual (of one
+        image they need not add up to 1: common and individual are orthogonal over all images
+        only); lungs (share of the image that is lungs), lungs_origin, individual_in_lungs (share
+        of the squared individual change in the lungs); opacity_in_lungs, opacity_outside (mean of
+        common + individual there, grey levels, positive is brighter).
+    output_summary
+        CSV, see `summary`.
+    png, svg
+        Figure: mean source, mean translation, mean target image, and where what changes.
+    size
+        Side of the generator's images, in pixels.
+    seed
+        Of the run.
+
+    Raises
+    ------
+    InputError
+        Tables and images do not belong together.
+    """
+    real = read_manifest(manifest)
+    made = read_table(synthetic, ["image_id", "label", "source_image_id", "patient_id"])
+    pictures, translated = (np.load(path, mmap_mode="r") for path in (images, synthetic_images))
+    regions = np.load(lungs, mmap_mode="r")
+    for path, array, count in (
+        (images, pictures, len(real)),
+        (synthetic_images, translated, len(made)),
+        (lungs, regions, len(real)),
+    ):
+        if len(array) != count:
+            raise InputError(f"{path} holds {len(array)} images, not {count}: make them anew")
+    position = pd.Series(real.index, real["image_id"])
+    sources = position.reindex(made["source_image_id"])
+    if made.empty:
+        raise InputError(f"{synthetic} lists no images: there is nothing to audit")
+    if sources.isna().any():
+        raise InputError(
+            f"{synthetic} names the source image {sources.index[sources.isna()][0]}, which is not "
+            f"in {manifest}; make the synthetic images anew"
+        )
+    rows = sources.to_numpy(int)
+    before = shrink(pictures[rows], size)
+    after = shrink(translated, size)
+    inside = shrink(regions[rows] * np.uint8(255), size) > 127
+    changes = take_apart(before, after)
+    origin = read_table(lungs_table, ["image_id", "origin"]).set_index("image_id")["origin"]
+    table = per_image(changes, inside).assign(
+        image_id=made["image_id"],
+        patient_id=made["patient_id"],
+        lungs_origin=origin.reindex(made["source_image_id"]).to_numpy(),
+    )
+    write_table(table[["image_id", "patient_id", *table.columns[:-3], "lungs_origin"]], output)
+    sides = read_table(holdout, ["image_id", "split"]).set_index("image_id")["split"]
+    label = made["label"].iloc[0]
+    target = (real["label"] == label) & (real["image_id"].map(sides) == "train")
+    goal = shrink(pictures[np.flatnonzero(target)], size).mean(axis=0)
+    found = summary(changes, table, goal - before.mean(axis=0), generator(seed, "audit_changes"))
+    write_table(found, output_summary)
+    with figure_style():
+        save_figure(draw_changes(before, after, goal, changes, inside, label), png, svg)
+    log.info("%d translations compared with their sources", len(made))
+
+
+def shrink(images: npt.NDArray[np.uint8], size: int) -> Floats:
+    """Bring images [n, side, side] to [n, size, size] by area averages; float64 grey levels."""
+    return np.stack(
+        [
+            cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+            for image in images
+        ]
+    ).astype(np.float64)
+
+
+def take_apart(before: Floats, after: Floats) -> Changes:
+    """Divide translations less sources into intensity, common and individual change.
+
+    Parameters
+    ----------
+    before, after
+        float64 [n, size, size], grey levels. A constant source image has slope 0.
+    """
+    s, t = (images.reshape(len(images), -1) for images in (before, after))
+    centred = s - s.mean(axis=1, keepdims=True)
+    variance = (centred**2).sum(axis=1)
+    covariance = (centred * t).sum(axis=1)
+    slope = np.divide(covariance, variance, out=np.zeros_like(variance), where=variance > 0)
+    offset = t.mean(axis=1) - slope * s.mean(axis=1)
+    fitted = slope[:, None, None] * before + offset[:, None, None]
+    rest = after - fitted
+    common = rest.mean(axis=0)
+    return Changes(slope, offset, fitted - before, common, rest - common)
+
+
+def shares(changes: Changes) -> dict[str, float]:
+    """Return the shares of the squared change of all images; they add up to 1.
+
+    Even images that have nothing in common have a mean that is not 0: the mean of n images of
+    independent noise holds 1/n of its squares.
+    """
+    count = len(changes.slope)
+    parts = {
+        "intensity": float((changes.intensity**2).sum()),
+        "common": float(count * (changes.common**2).sum()),
+        "individual": float((changes.individual**2).sum()),
+    }
+    total = sum(parts.values()) or 1.0
+    return {name: value / total for name, value in parts.items()}
+
+
+def per_image(changes: Changes, inside: Region) -> pd.DataFrame:
+    """Return what `write_audit_changes` writes of every image; `inside` is bool [n, size, size]."""
+    total = (changes.total**2).mean(axis=(1, 2))
+    individual = changes.individual**2
+    local = changes.common + changes.individual
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return pd.DataFrame(
+            {
+                "change": np.sqrt(total),
+                "slope": changes.slope,
+                "offset": changes.offset,
+                "intensity": (changes.intensity**2).mean(axis=(1, 2)) / total,
+                "common": (changes.common**2).mean() / total,
+                "individual": individual.mean(axis=(1, 2)) / total,
+                "lungs": inside.mean(axis=(1, 2)),
+                "individual_in_lungs": (individual * inside).sum(axis=(1, 2))
+                / individual.sum(axis=(1, 2)),
+                "opacity_in_lungs": _mean_where(local, inside),
+                "opacity_outside": _mean_where(local, ~inside),
+            }
+        )
+
+
+def summary(
+    changes: Changes,
+    table: pd.DataFrame,
+    difference: Floats,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Return what holds of all translations together: measure, value and 95 % interval.
+
+    Parameters
+    ----------
+    changes, table
+        Of `take_apart`, and of `per_image` with patient_id.
+    difference
+        float64 [size, size], mean of the real target images less mean of the sources.
+    rng
+        Resamples patients.
+
+    Returns
+    -------
+    DataFrame
+        `images`; `change` (root mean square, grey levels); the `shares`, without intervals;
+        `likeness` (correlation of the mean change with `difference`: 1 where the translation does
+        on average just what tells the collections apart), without interval; `lungs` and
+        `individual_in_lungs` (shares, see `write_audit_changes`), `enrichment` (the second by the
+        first: 1 where individual change heeds no lungs), `opacity_in_lungs`, `opacity_outside`.
+    """
+    energy = (table["change"] ** 2 * table["individual"]).to_numpy()
+    columns = {
+        name: table[name].to_numpy()
+        for name in ("lungs", "individual_in_lungs", "opacity_in_lungs", "opacity_outside")
+    }
+
+    def means(weights: Floats) -> Floats:
+        total = weights.sum(axis=1)
+        in_lungs = weights @ (energy * columns["individual_in_lungs"]) / (weights @ energy)
+        lungs = weights @ columns["lungs"] / total
+        return np.stack(
+            [
+                np.sqrt(weights @ table["change"].to_numpy() ** 2 / total),
+                lungs,
+                in_lungs,
+                in_lungs / lungs,
+                weights @ columns["opacity_in_lungs"] / total,
+                weights @ columns["opacity_outside"] / total,
+            ],
+            axis=1,
+        )
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = estimate_of(means, len(table))
+        low, high = percentile_bounds(resampled(means, table["patient_id"].to_numpy(), rng))
+        likeness = np.corrcoef(changes.total.mean(axis=0).ravel(), difference.ravel())[0, 1]
+    names = ("change", *columns)
+    names = (*names[:3], "enrichment", *names[3:])
+    rows = [("images", float(len(table)), np.nan, np.nan)]
+    rows += [(name, value, np.nan, np.nan) for name, value in shares(changes).items()]
+    rows.append(("likeness", float(likeness), np.nan, np.nan))
+    rows += list(zip(names, values, low, high, strict=True))
+    return pd.DataFrame(rows, columns=["measure", "value", "low", "high"])
+
+
+def _mean_where(values: Floats, where: Region) -> Floats:
+    return np.asarray((values * where).sum(axis=(1, 2)) / where.sum(axis=(1, 2)))
+
+
+def draw_changes(
+    before: Floats, after: Floats, goal: Floats, changes: Changes, inside: Region, target: str
+) -> Figure:
+    """Draw mean images above, below where what changes.
+
+    Parameters
+    ----------
+    before, after
+        float64 [n, size, size], sources and translations.
+    goal
+        float64 [size, size], mean of the real training images of the target class.
+    changes, inside
+        The changes, and the lungs of the sources, bool [n, size, size].
+    target
+        Name of the target class.
+    """
+    figure = Figure(figsize=(7.0, 5.4))
+    upper, lower = figure.subplots(2, 3)
+    difference = goal - before.mean(axis=0)
+    change = changes.total.mean(axis=0)
+    limit = float(max(np.abs(change).max(), np.abs(difference).max()))
+    individual = np.sqrt((changes.individual**2).mean(axis=0))
+    grey = {"vmin": 0, "vmax": 255}
+    signed = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+    for ax, image, title, look in (
+        (upper[0], before.mean(axis=0), "mean of the sources", grey),
+        (upper[1], after.mean(axis=0), "mean of their translations", grey),
+        (upper[2], goal, f"mean of real {target}", grey),
+        (lower[0], change, "mean change", signed),
+        (lower[1], difference, f"real: {target} less sources", signed),
+        (lower[2], individual, "individual change", {"cmap": "viridis", "vmin": 0}),
+    ):
+        ax.imshow(image, **look)
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        # Half of the sources have lungs there.
+        outline = inside.mean(axis=0)
+        if outline.min() < 0.5 < outline.max():
+            ax.contour(outline, [0.5], colors=PALETTE[1], linewidths=0.8)
+    for axes, label, aspect in ((lower[:2], "grey levels", 40), (lower[2], "RMS, grey levels", 20)):
+        shown = np.atleast_1d(axes)[0].images[0]
+        figure.colorbar(
+            shown, ax=axes, label=label, aspect=aspect, orientation="horizontal", pad=0.03
+        )
+    return figure
