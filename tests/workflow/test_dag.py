@@ -43,8 +43,6 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "published": 1,
         "fig1_diagnoses": 1,
         "fig2_synthetic": 1,
-        "lungs": 1,
-        "lung_boxes": 1,
         "audit_features": 1,
         "audit_changes": 1,
         "cycle_error": 1,
