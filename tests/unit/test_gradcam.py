@@ -14,10 +14,9 @@ from covidcxr.explain.fig7_timeline import write_fig7_timeline
 from covidcxr.explain.gradcam import (
     grad_cam,
     select_examples,
-    upsample,
     write_gradcam,
 )
-from covidcxr.explain.maps import read_gradcam
+from covidcxr.explain.maps import read_gradcam, upsample
 from tests.unit.tiny import CLASSES, SIZE, tiny_backbone, tiny_images, tiny_study
 
 

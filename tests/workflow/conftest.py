@@ -37,6 +37,7 @@ TINY: dict[str, Any] = {
     "views": 2,
     "augmentations": {"v1": {"synthetic": 0}, "v2": {"synthetic": 2}},
     "training": {"epochs": 2},
+    "explain": {"images": 2},
     "performance": {"threads": 1},
     "cyclegan": {
         "image_size": 32,

@@ -52,6 +52,10 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "gradcam": 3,
         "fig6_gradcam": 1,
         "fig7_timeline": 1,
+        "explanations": 3,
+        "explanation_table": 1,
+        "fig_explanations": 1,
+        "fig_timelines": 1,
         "report": 1,
     }
 

@@ -22,19 +22,28 @@ SCORES = {"classification": 1, "published": 1, "confounding": 1, "report": 1} | 
 LOGISTIC = {"logistic": 1, "baselines": 1}
 FIGURES = {"fig3_architecture": 1, "fig4_loss": 1, "fig5_confusion": 1}
 MAPS = {"gradcam": 1, "fig6_gradcam": 1, "fig7_timeline": 1}
-TRAINING = {"train": 4, "ensemble": 2, "model_table": 1} | SCORES | FIGURES | MAPS
+MEASURES = {"explanations": 1, "explanation_table": 1, "fig_explanations": 1, "fig_timelines": 1}
+TRAINING = {"train": 4, "ensemble": 2, "model_table": 1} | SCORES | FIGURES | MAPS | MEASURES
 V2_ONLY = {
     "train": 2,
     "ensemble": 1,
     "model_table": 1,
     "fig4_loss": 1,
     "fig5_confusion": 1,
+    **MEASURES,
 } | SCORES
 AUDIT = {"audit_features": 1, "audit_changes": 1, "cycle_error": 1}
 SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | AUDIT | V2_ONLY
 SPLIT = {"split": 1, "leakage": 1, "controls": 1} | TRAINING | LOGISTIC
 ALL_IMAGES = (
-    {"manifest": 1, "holdout": 1, "images": 2, "cyclegan": 1, "fig1_diagnoses": 1, "attributes": 1}
+    {
+        "manifest": 1,
+        "holdout": 1,
+        "images": 2,
+        "cyclegan": 1,
+        "fig1_diagnoses": 1,
+        "attributes": 1,
+    }
     | SYNTHESIS
     | SPLIT
     | {"features": 2, "lungs": 1, "control_features": 2}
@@ -60,7 +69,8 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
         | {"all_backbones": 2, "audit_features": 1}
         | SCORES
         | FIGURES
-        | MAPS,
+        | MAPS
+        | MEASURES,
     ),
     "a fold more": (
         lambda c: c["split"].update(folds=3),
@@ -79,8 +89,8 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
         {"operating_point": 1, "report": 1},
     ),
     "Grad-CAM colour map": (
-        lambda c: c.update(explain={"colormap": "viridis"}),
-        {"fig6_gradcam": 1, "fig7_timeline": 1, "report": 1},
+        lambda c: c["explain"].update(colormap="viridis"),
+        {"fig6_gradcam": 1, "fig7_timeline": 1, "fig_timelines": 1, "report": 1},
     ),
     "transform of v1": (
         lambda c: c.update(transform={"rotation": 20}),

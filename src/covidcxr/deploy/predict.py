@@ -22,7 +22,8 @@ from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 from covidcxr.explain.committee import build_committee, consult
 from covidcxr.explain.fig6_gradcam import overlay
-from covidcxr.explain.gradcam import BATCH, upsample
+from covidcxr.explain.gradcam import BATCH
+from covidcxr.explain.maps import upsample
 from covidcxr.files import atomic
 from covidcxr.logs import progress
 from covidcxr.runtime import configure
@@ -204,7 +205,7 @@ def predict(
             if readable:
                 pixels = np.array([resize(gray, size) for gray, _ in decoded if gray is not None])
                 verdict = consult(committee, pixels)
-                heats = upsample(verdict.maps, size)
+                heats = upsample(verdict.maps.mean(axis=0), size)
                 for place, k in enumerate(readable):
                     results[k] = (verdict.probabilities[:, place], heats[place])
             for k, file in enumerate(chunk):

@@ -1,4 +1,4 @@
-"""The models of all folds at once: mean probabilities and mean Grad-CAM maps."""
+"""Several models at once: their probabilities and Grad-CAM maps, common work done once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +18,17 @@ class Committee:
     Attributes
     ----------
     groups
-        (features, scores): the model image -> activations [n, h, w, k], and for each member that
-        has these very activations the model activations -> logits [n, classes].
+        (features, members): the model image -> activations [n, h, w, k], and the members that have
+        these very activations, each as its position and the model activations -> logits
+        [n, classes].
     """
 
-    groups: tuple[tuple[keras.Model, tuple[keras.Model, ...]], ...]
+    groups: tuple[tuple[keras.Model, tuple[tuple[int, keras.Model], ...]], ...]
 
     @property
     def size(self) -> int:
         """Number of members."""
-        return sum(len(scores) for _, scores in self.groups)
+        return sum(len(members) for _, members in self.groups)
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,7 @@ class Verdict:
     class_index
         int64 [n], the class that the maps explain.
     maps
-        float32 [n, h, w] in [0, 1], mean over the members of their Grad-CAM maps, each divided by
-        its maximum.
+        float32 [members, n, h, w] in [0, 1], each divided by its maximum.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -61,16 +61,16 @@ def build_committee(models: Sequence[keras.Model]) -> Committee:
     models
         Complete models of one architecture, see `covidcxr.explain.gradcam.build_explainer`.
     """
-    groups: list[tuple[keras.Model, list[keras.Model]]] = []
-    for model in models:
+    groups: list[tuple[keras.Model, list[tuple[int, keras.Model]]]] = []
+    for position, model in enumerate(models):
         explainer = build_explainer(model)
-        for features, scores in groups:
+        for features, members in groups:
             if _same_weights(features, explainer.features):
-                scores.append(explainer.score)
+                members.append((position, explainer.score))
                 break
         else:
-            groups.append((explainer.features, [explainer.score]))
-    return Committee(tuple((features, tuple(scores)) for features, scores in groups))
+            groups.append((explainer.features, [(position, explainer.score)]))
+    return Committee(tuple((features, tuple(members)) for features, members in groups))
 
 
 def consult(
@@ -83,7 +83,7 @@ def consult(
     Parameters
     ----------
     images
-        uint8 [n, size, size].
+        uint8 [n, size, size], at least one.
     class_index
         The class to explain, one for each image; None takes the one of highest mean probability.
     """
@@ -98,43 +98,46 @@ def consult(
     return Verdict(
         np.concatenate([part.probabilities for part in parts], axis=1),
         np.concatenate([part.class_index for part in parts]),
-        np.concatenate([part.maps for part in parts]),
+        np.concatenate([part.maps for part in parts], axis=1),
     )
 
 
 def probabilities_of(
     committee: Committee, images: npt.NDArray[np.generic]
 ) -> npt.NDArray[np.float32]:
-    """Return the mean probabilities of the members, float32 [n, classes]."""
-    batches = []
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH, ..., None]
-        members = []
-        for features, scores in committee.groups:
-            activations = features(batch, training=False)
-            members += [tf.nn.softmax(score(activations, training=False)) for score in scores]
-        batches.append(np.mean(members, axis=0))
-    return np.concatenate(batches).astype(np.float32)
+    """Return the members' probabilities, float32 [members, n, classes], of [n, size, size]."""
+    batches = [
+        _probabilities(_members(committee, images[start : start + BATCH]))
+        for start in range(0, len(images), BATCH)
+    ]
+    return np.concatenate(batches, axis=1)
 
 
 def _consult_batch(
     committee: Committee, images: npt.NDArray[np.uint8], class_index: npt.NDArray[np.int64] | None
 ) -> Verdict:
-    activations = [features(images[..., None], training=False) for features, _ in committee.groups]
-    members = [
-        (score, shared)
-        for (_, scores), shared in zip(committee.groups, activations, strict=True)
-        for score in scores
-    ]
-    probabilities = np.array(
-        [tf.nn.softmax(score(shared, training=False)) for score, shared in members], np.float32
-    )
+    members = _members(committee, images)
+    probabilities = _probabilities(members)
     if class_index is None:
         class_index = probabilities.mean(axis=0).argmax(axis=-1)
     maps = [normalised(class_maps(score, shared, class_index)[0]) for score, shared in members]
-    return Verdict(
-        probabilities, class_index.astype(np.int64), np.mean(maps, axis=0, dtype=np.float32)
-    )
+    return Verdict(probabilities, class_index.astype(np.int64), np.array(maps, np.float32))
+
+
+def _members(
+    committee: Committee, images: npt.NDArray[np.generic]
+) -> list[tuple[keras.Model, tf.Tensor]]:
+    """Return for each member, in order, activations -> logits and its activations."""
+    found: dict[int, tuple[keras.Model, tf.Tensor]] = {}
+    for features, members in committee.groups:
+        shared = features(images[..., None], training=False)
+        found |= {position: (score, shared) for position, score in members}
+    return [found[position] for position in sorted(found)]
+
+
+def _probabilities(members: list[tuple[keras.Model, tf.Tensor]]) -> npt.NDArray[np.float32]:
+    scores = [tf.nn.softmax(score(shared, training=False)) for score, shared in members]
+    return np.array(scores, np.float32)
 
 
 def _same_weights(one: keras.Model, other: keras.Model) -> bool:

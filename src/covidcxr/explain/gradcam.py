@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ import tensorflow as tf
 
 from covidcxr.data.tables import read_manifest, read_split
 from covidcxr.errors import InputError
-from covidcxr.explain.maps import Explained
+from covidcxr.explain.maps import Explained, upsample
 from covidcxr.files import atomic
 from covidcxr.logs import progress
 from covidcxr.runtime import configure
@@ -152,12 +151,6 @@ def normalised(maps: tf.Tensor | npt.NDArray[np.float32]) -> npt.NDArray[np.floa
     values = np.asarray(maps, np.float32)
     peak = values.max(axis=(1, 2), keepdims=True)
     return np.divide(values, peak, out=np.zeros_like(values), where=peak > 0)
-
-
-def upsample(maps: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """Enlarge maps [n, h, w] to float32 [n, size, size] by bilinear interpolation."""
-    larger = [cv2.resize(one, (size, size), interpolation=cv2.INTER_LINEAR) for one in maps]
-    return np.array(larger, np.float32).reshape(len(maps), size, size)
 
 
 def select_examples(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -46,3 +47,9 @@ def read_gradcam(path: str | Path) -> Explained:
     """Read a file of `covidcxr.explain.gradcam.write_gradcam`."""
     with np.load(path) as arrays:
         return Explained(**{name: arrays[name] for name in arrays.files})
+
+
+def upsample(maps: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    """Enlarge maps [n, h, w] to float32 [n, size, size] by bilinear interpolation."""
+    larger = [cv2.resize(one, (size, size), interpolation=cv2.INTER_LINEAR) for one in maps]
+    return np.array(larger, np.float32).reshape(len(maps), size, size)

@@ -12,6 +12,7 @@ from covidcxr.report.facts import Run
 from covidcxr.report.sections import (
     calibration,
     confounding,
+    explanations,
     external,
     intervals,
     leakage,
@@ -24,6 +25,7 @@ from covidcxr.report.sections.section import Section
 Maker = Callable[[Run, Mapping[str, pd.DataFrame]], Section | None]
 
 BODY: tuple[Maker, ...] = (
+    explanations.section,
     confounding.section,
     external.section,
     leakage.section,

@@ -1,0 +1,130 @@
+"""How good a heat map is, as numbers: where its energy lies, and what becomes of the prediction."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import spearmanr
+
+Floats = npt.NDArray[np.floating]
+Mask = npt.NDArray[np.bool_]
+
+BLUR = 0.05
+"""Standard deviation of the blur that insertion starts from, as a share of the image's side."""
+
+
+def energy_share(heat: Floats, region: Mask) -> float:
+    """Return the share of a map's sum that lies in a region, NaN for a map or region of nothing.
+
+    The energy-based pointing game (Wang et al. 2020, Score-CAM, section 4.2). A map without any
+    preference scores the region's share of the image.
+
+    Parameters
+    ----------
+    heat
+        [size, size], not negative.
+    region
+        bool [size, size].
+    """
+    total = float(heat.sum(dtype=np.float64))
+    if total <= 0 or not region.any():
+        return float("nan")
+    return float(heat[region].sum(dtype=np.float64)) / total
+
+
+def extent(heat: Floats) -> float:
+    """Return the share of the image where a map exceeds half its maximum; 0 for a map of zeros."""
+    peak = heat.max()
+    return float((heat > peak / 2).mean()) if peak > 0 else 0.0
+
+
+def random_map(shape: tuple[int, int], size: int, rng: np.random.Generator) -> Floats:
+    """Return noise of a map's own grain [size, size], the control of the curves.
+
+    Parameters
+    ----------
+    shape
+        Height and width of the maps at the resolution of their layer.
+    """
+    noise = rng.random(shape, dtype=np.float32)
+    return np.asarray(cv2.resize(noise, (size, size), interpolation=cv2.INTER_LINEAR))
+
+
+def perturbed(
+    image: npt.NDArray[np.uint8], heat: Floats, steps: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return an image with its most important pixels deleted, and a blurred one with them inserted.
+
+    Deleted pixels take the image's mean grey; insertion starts from the image blurred by `BLUR`
+    (Petsiuk et al. 2018, RISE, section 4.3). Among pixels of equal heat the order is random.
+
+    Parameters
+    ----------
+    image
+        uint8 [size, size].
+    heat
+        [size, size].
+    steps
+        Step k = 0..steps changes the share k / steps of the pixels.
+
+    Returns
+    -------
+    deleted, inserted
+        uint8 [steps + 1, size, size] each.
+    """
+    order = np.lexsort((rng.random(heat.size), -heat.ravel()))
+    rank = np.empty(heat.size, np.int64)
+    rank[order] = np.arange(heat.size)
+    limits = np.rint(np.linspace(0, heat.size, steps + 1)).astype(np.int64)
+    changed = (rank[None] < limits[:, None]).reshape(steps + 1, *image.shape)
+    grey = np.uint8(round(float(image.mean())))
+    blurred = cv2.GaussianBlur(
+        image, (0, 0), BLUR * image.shape[0], borderType=cv2.BORDER_REPLICATE
+    )
+    return np.where(changed, grey, image), np.where(changed, image, blurred)
+
+
+def area_under(curve: Floats) -> npt.NDArray[np.float64]:
+    """Return the area under curves [..., steps + 1] over [0, 1], by the trapezoid rule."""
+    return np.asarray(np.trapezoid(curve, dx=1 / (curve.shape[-1] - 1), axis=-1), np.float64)
+
+
+def rank_correlation(one: Floats, other: Floats) -> float:
+    """Return Spearman's correlation of two maps; NaN where one is constant."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float("nan")
+    return float(spearmanr(one.ravel(), other.ravel()).statistic)
+
+
+def curves(
+    images: npt.NDArray[np.uint8],
+    heats: dict[str, Floats],
+    probability: Callable[[npt.NDArray[np.uint8]], Floats],
+    steps: int,
+    rng: np.random.Generator,
+) -> dict[str, tuple[Floats, Floats]]:
+    """Return the deletion and insertion curves of each kind of map.
+
+    Parameters
+    ----------
+    images
+        uint8 [n, size, size].
+    heats
+        Maps [n, size, size] by name.
+    probability
+        Stack uint8 [n, changes, size, size], whose i-th row are changes of image i -> probability
+        [..., n, changes] of each image's class.
+
+    Returns
+    -------
+    For each name (deletion, insertion), [..., n, steps + 1] each.
+    """
+    found = {}
+    for name, maps in heats.items():
+        pairs = [perturbed(x, heat, steps, rng) for x, heat in zip(images, maps, strict=True)]
+        found[name] = (
+            probability(np.array([deleted for deleted, _ in pairs])),
+            probability(np.array([inserted for _, inserted in pairs])),
+        )
+    return found

@@ -1,0 +1,283 @@
+"""Measures of heat maps against closed forms, and the tables and figures made of them."""
+
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+
+from covidcxr.classify.model import build_head, complete_model
+from covidcxr.errors import InputError
+from covidcxr.explain.explanation_table import write_explanation_table
+from covidcxr.explain.explanations import (
+    choose,
+    dated_patients,
+    randomised,
+    write_explanations,
+)
+from covidcxr.explain.fig_explanations import write_fig_explanations
+from covidcxr.explain.fig_timelines import chosen_patients, write_fig_timelines
+from covidcxr.explain.maps import upsample
+from covidcxr.explain.measures import (
+    area_under,
+    energy_share,
+    extent,
+    perturbed,
+    rank_correlation,
+)
+from covidcxr.report.sections.explanations import section
+from tests.unit.tiny import CLASSES, SIZE, tiny_backbone, tiny_study
+
+
+@given(seed=st.integers(0, 1000))
+def test_the_shares_of_disjoint_regions_add_up_and_a_flat_map_scores_the_area(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    heat = rng.random((9, 9))
+    region = rng.random((9, 9)) < 0.4
+    region[0, 0], region[0, 1] = True, False
+    assert energy_share(heat, region) + energy_share(heat, ~region) == pytest.approx(1)
+    assert energy_share(np.ones((9, 9)), region) == pytest.approx(region.mean())
+    assert np.isnan(energy_share(np.zeros((9, 9)), region))
+    assert np.isnan(energy_share(heat, np.zeros((9, 9), bool)))
+
+
+def test_extent_is_the_share_above_half_the_maximum() -> None:
+    heat = np.array([[0.2, 0.11], [0.1, 0.0]])
+    assert extent(heat) == 0.5
+    assert extent(heat * 3) == 0.5
+    assert extent(np.zeros((2, 2))) == 0
+
+
+@given(steps=st.integers(1, 7), seed=st.integers(0, 100))
+def test_deletion_takes_the_hottest_pixels_first_and_insertion_is_its_mirror(
+    steps: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (10, 10)).astype(np.uint8)
+    heat = rng.permutation(100).reshape(10, 10).astype(float)
+    deleted, inserted = perturbed(image, heat, steps, rng)
+    grey = round(float(image.mean()))
+    for k in range(steps + 1):
+        count = round(100 * k / steps)
+        hot = heat >= 100 - count
+        assert (deleted[k][hot] == grey).all()
+        assert (deleted[k][~hot] == image[~hot]).all()
+        assert (inserted[k][hot] == image[hot]).all()
+    np.testing.assert_array_equal(inserted[-1], image)
+    np.testing.assert_array_equal(deleted[0], image)
+
+
+def test_equal_heat_is_ordered_at_random_not_by_place() -> None:
+    image = np.arange(100, dtype=np.uint8).reshape(10, 10)
+    deleted, _ = perturbed(image, np.zeros((10, 10)), 2, np.random.default_rng(0))
+    changed = deleted[1] != image
+    assert 10 < changed[:5].sum() < 40
+
+
+def test_the_area_under_a_straight_line_is_the_mean_of_its_ends() -> None:
+    assert area_under(np.linspace(1.0, 0.2, 6)) == pytest.approx(0.6)
+
+
+def test_rank_correlation_is_pearsons_of_the_ranks() -> None:
+    rng = np.random.default_rng(1)
+    one, other = rng.random((2, 7, 7)).round(1)
+    expected = np.corrcoef(rankdata(one), rankdata(other))[0, 1]
+    assert rank_correlation(one, other) == pytest.approx(expected)
+    assert rank_correlation(one, one) == pytest.approx(1)
+    assert np.isnan(rank_correlation(one, np.ones((7, 7))))
+
+
+def test_the_sample_takes_classes_in_turn_and_does_not_depend_on_the_other_classes() -> None:
+    labels = pd.Series(["a"] * 20 + ["b"] * 2 + ["c"] * 20)
+    chosen = choose(labels, 9, 1)
+    assert labels[chosen].value_counts().to_dict() == {"a": 4, "c": 3, "b": 2}
+    assert set(choose(labels[:20], 4, 1)) == {k for k in chosen if k < 20}
+    assert choose(labels, 100, 1) == list(range(42))
+
+
+def test_patients_with_three_dated_images_are_followed_in_order_of_days() -> None:
+    table = pd.DataFrame(
+        {
+            "image_id": list("abcdefgh"),
+            "patient_id": ["p", "q", "p", "p", "q", "q", "r", "r"],
+            "day": [9, 1, 3, 7, 2, np.nan, 1, 2],
+        }
+    )
+    assert dated_patients(table)["image_id"].tolist() == ["c", "d", "a"]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of two folds with masks, a dated training patient and a kept-out one, explained."""
+    folder = tiny_study(tmp_path_factory.mktemp("measured"))
+    manifest = pd.read_csv(folder / "manifest.csv")
+    manifest["path"] = [str(folder / "pictures" / f"{name}.png") for name in manifest["image_id"]]
+    manifest.loc[0:3, "patient_id"] = "s:0"
+    manifest.loc[0:3, "day"] = [5.0, 1.0, 3.0, np.nan]
+    split = pd.read_csv(folder / "split.csv")
+    split.loc[split["split"] == "train", "fold"] = [k // 6 % 2 for k in range(48)]
+    split.loc[0:3, "fold"] = 1
+    split["fold"] = split["fold"].astype("Int64")
+    split.to_csv(folder / "split.csv", index=False)
+    manifest.to_csv(folder / "manifest.csv", index=False)
+    masks = folder / "pictures/masks"
+    masks.mkdir(parents=True)
+    lungs = np.zeros((60, SIZE, SIZE), bool)
+    lungs[:, 4:12, 2:14] = True
+    np.save(folder / "lungs.npy", lungs)
+    for name, label in zip(manifest["image_id"], manifest["label"], strict=True):
+        lesion = np.zeros((2 * SIZE, 2 * SIZE), np.uint8)
+        if label != "normal":
+            lesion[8:16, 8:16] = 255
+        cv2.imwrite(str(masks / f"{name}_lesion.png"), lesion)
+    timeline = manifest.iloc[4:7].assign(day=[2.0, 4.0, 8.0], patient_id="s:kept", source="other")
+    timeline["image_id"] = ["k-1", "k-2", "k-3"]
+    timeline.to_csv(folder / "timeline.csv", index=False)
+    np.save(folder / "timeline.npy", np.load(folder / "images.npy")[4:7])
+    models = []
+    for k, name in enumerate(["v1", "v2"]):
+        files = []
+        for fold in range(2):
+            head = build_head(3)
+            model = complete_model(tiny_backbone(), head)
+            keras.utils.set_random_seed(10 * k + fold)
+            for layer in ("hidden", "logits"):
+                kernel = model.get_layer(layer).kernel
+                kernel.assign(np.random.default_rng(10 * k + fold).normal(size=kernel.shape))
+            files.append(folder / name / f"fold{fold}.keras")
+            files[-1].parent.mkdir(exist_ok=True)
+            model.save(files[-1])
+        models.append((name, files))
+    out = folder / "out"
+    write_explanations(
+        models,
+        *(folder / name for name in ("manifest.csv", "images.npy", "split.csv", "lungs.npy")),
+        *(folder / name for name in ("timeline.csv", "timeline.npy")),
+        *(out / name for name in ("maps.npz", "images.csv", "curves.csv", "randomised.csv")),
+        classes=CLASSES,
+        phantoms={"s": folder / "pictures"},
+        count=6,
+        seed=3,
+        threads=1,
+    )
+    write_explanation_table(
+        [("tiny", out / "images.csv", out / "curves.csv", out / "randomised.csv")],
+        out / "explanations.csv",
+        out / "timelines.csv",
+        seed=3,
+    )
+    return folder
+
+
+def test_images_are_explained_by_models_that_did_not_train_on_them(measured: Path) -> None:
+    table = pd.read_csv(measured / "out/images.csv")
+    assert len(table) == 2 * (12 + 3 + 3)
+    assert set(table.loc[table["cohort"] == "train", "model"]) == {"fold1"}
+    assert set(table.loc[table["cohort"] != "train", "model"]) == {"ensemble"}
+    images = np.load(measured / "images.npy")
+    manifest = pd.read_csv(measured / "manifest.csv").set_index("image_id")
+    row = table.loc[(table["cohort"] == "train") & (table["augmentation"] == "v2")].iloc[0]
+    place = manifest.index.get_loc(row["image_id"])
+    model = keras.models.load_model(measured / "v2/fold1.keras")
+    expected = model.predict(images[place][None, ..., None], verbose=0)[0]
+    np.testing.assert_allclose([row[f"p_{name}"] for name in CLASSES], expected, atol=1e-5)
+
+
+def test_shares_are_those_of_the_saved_maps_and_unknown_outside_the_manifest(
+    measured: Path,
+) -> None:
+    table = pd.read_csv(measured / "out/images.csv")
+    arrays = np.load(measured / "out/maps.npz")
+    heats = upsample(arrays["maps_v1"].astype(np.float32), SIZE)
+    own = table.loc[table["augmentation"] == "v1"].reset_index(drop=True)
+    assert own["image_id"].tolist() == arrays["image_id"].tolist()
+    for k, row in own.iterrows():
+        if row["cohort"] == "timeline" or row["empty"]:
+            assert np.isnan(row["lungs_share"])
+            continue
+        inside = heats[k][4:12, 2:14].sum() / heats[k].sum()
+        assert row["lungs_share"] == pytest.approx(inside, abs=2e-3)
+        assert np.isnan(row["lesion_share"]) == (row["label"] == "normal")
+    assert own["lesion_area"].max() == pytest.approx(1 / 16)
+
+
+def test_curves_begin_with_the_image_and_end_with_it(measured: Path) -> None:
+    curves = pd.read_csv(measured / "out/curves.csv")
+    table = pd.read_csv(measured / "out/images.csv")
+    assert len(curves) == 2 * 2 * 6
+    joined = curves.merge(table, on=["augmentation", "image_id"])
+    probability = [row[f"p_{row['label']}"] for _, row in joined.iterrows()]
+    np.testing.assert_allclose(joined["deletion_0"], probability, atol=1e-5)
+    np.testing.assert_allclose(joined["insertion_8"], probability, atol=1e-5)
+
+
+def test_the_summary_is_the_mean_over_test_images(measured: Path) -> None:
+    summary = pd.read_csv(measured / "out/explanations.csv").set_index("augmentation")
+    table = pd.read_csv(measured / "out/images.csv")
+    for name in ("v1", "v2"):
+        tests = table.loc[(table["augmentation"] == name) & (table["cohort"] == "test")]
+        row = summary.loc[name]
+        assert row["images"] == 12
+        assert row["lungs_share"] == pytest.approx(tests["lungs_share"].mean())
+        assert row["lungs_low"] <= row["lungs_share"] <= row["lungs_high"]
+        assert row["lesion_images"] == tests["lesion_share"].notna().sum() <= 8
+    dated = pd.read_csv(measured / "out/timelines.csv")
+    assert set(dated["patient_id"]) == {"s:0", "s:kept"}
+
+
+def test_randomising_shuffles_what_lies_above_the_cut_only(measured: Path) -> None:
+    file = measured / "v1/fold0.keras"
+    before = keras.models.load_model(file)
+    for stage, kept in (("head", ["first", "second"]), ("all", [])):
+        after = randomised(file, stage, 1)
+        for name in ("first", "second", "hidden", "logits"):
+            one, other = (model.get_layer(name).kernel.numpy() for model in (before, after))
+            assert np.array_equal(one, other) == (name in kept)
+            np.testing.assert_array_equal(np.sort(one.ravel()), np.sort(other.ravel()))
+
+
+def test_patients_kept_out_come_first_and_others_of_the_target_only() -> None:
+    course = pd.DataFrame(
+        {
+            "patient_id": ["a"] * 4 + ["b"] * 3 + ["c"] * 5,
+            "image_id": list("abcdefghijkl"),
+            "label": ["ill"] * 7 + ["well"] * 5,
+            "cohort": ["train"] * 4 + ["timeline"] * 3 + ["test"] * 5,
+        }
+    )
+    assert chosen_patients(course, "ill") == ["b", "a"]
+    assert chosen_patients(course, None) == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize("target", ["covid", "nobody", None])
+def test_figures_and_section_are_made_also_without_followed_patients(
+    measured: Path, target: str | None, tmp_path: Path
+) -> None:
+    out = measured / "out"
+    write_fig_timelines(
+        *(out / "timelines.csv", out / "maps.npz", tmp_path / "t.png", tmp_path / "t.svg"),
+        augmentation="v1",
+        target=target,
+    )
+    drawn = (tmp_path / "t.svg").read_text()
+    assert ("No patient" in drawn) == (target == "nobody")
+    write_fig_explanations(out / "explanations.csv", tmp_path / "e.png", tmp_path / "e.svg")
+    assert "lesion" in (tmp_path / "e.svg").read_text()
+    tables = {name: pd.read_csv(out / f"{name}.csv") for name in ("explanations", "timelines")}
+    made = section(None, tables)  # type: ignore[arg-type]
+    assert made is not None
+    assert [figure.name for figure in made.figures] == ["explanations", "timelines"]
+    assert all(len(row) == len(made.tables[0].table.columns) for row in made.tables[0].table.rows)
+    assert section(None, {}) is None  # type: ignore[arg-type]
+
+
+def test_a_missing_lesion_mask_is_named(measured: Path, tmp_path: Path) -> None:
+    from covidcxr.explain.explanations import lesion_region
+
+    with pytest.raises(InputError, match=r"x_lesion\.png"):
+        lesion_region("x.png", tmp_path, 16)
