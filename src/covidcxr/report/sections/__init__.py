@@ -11,6 +11,7 @@ import pandas as pd
 from covidcxr.report.facts import Run
 from covidcxr.report.sections import (
     calibration,
+    checklist,
     confounding,
     explanations,
     external,
@@ -36,7 +37,7 @@ BODY: tuple[Maker, ...] = (
     operating_point.section,
 )
 """Between the explanations and the run times."""
-CLOSING: tuple[Maker, ...] = ()
+CLOSING: tuple[Maker, ...] = (checklist.section,)
 """After licences and works to cite."""
 
 
