@@ -220,6 +220,17 @@ def _check_references(config: Mapping[str, Any]) -> None:
                 f"config key 'weights.{backbone}' is missing; "
                 "give 'imagenet', 'random' or the path of a no-top weight file"
             )
+    for backbone, layers in config["pooled_layers"].items():
+        if backbone not in config["backbones"]:
+            raise InputError(
+                f"config key 'pooled_layers.{backbone}': there is no such backbone; "
+                f"'backbones' lists {', '.join(config['backbones'])}"
+            )
+        if layers and config["training"]["trainable"] == "last_block":
+            raise InputError(
+                f"config key 'pooled_layers.{backbone}': inner layers are pooled, so no one tensor "
+                "comes before the last block; set 'training.trainable' to head or all"
+            )
     for key in ("source_class", "target_class"):
         if synthetic_count(config) and config["cyclegan"][key] not in classes:
             raise InputError(

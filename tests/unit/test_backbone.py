@@ -15,6 +15,7 @@ from covidcxr.features.backbone import (
     draw_weights,
     load_weights,
     split_backbone,
+    with_layers,
     write_backbone,
 )
 
@@ -182,3 +183,55 @@ def test_the_two_parts_compose_to_the_pooled_backbone(trainable: str, images: np
     np.testing.assert_allclose(remainder.predict(cached, verbose=0), whole, rtol=1e-3, atol=1e-4)
     if trainable == "all":
         np.testing.assert_array_equal(cached, images)
+
+
+def test_named_layers_are_averaged_beside_the_last_map(images: np.ndarray) -> None:
+    model = build_backbone("VGG16", SIZE)
+    draw_weights(model, 0)
+    joined = with_layers(model, ["block3_pool", "block4_pool"])
+    inner = keras.Model(
+        model.input,
+        [model.get_layer(name).output for name in ("block3_pool", "block4_pool", "block5_pool")],
+    )
+    maps = [np.asarray(one) for one in inner.predict(images, verbose=0)]
+    extractor, _ = split_backbone(joined, "head")
+    expected = np.concatenate([one.mean(axis=(1, 2)) for one in maps], axis=1)
+    pooled = extractor.predict(images, verbose=0)
+    np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-5)
+    assert joined.output_shape[1:3] == model.output_shape[1:3]
+
+
+def test_without_named_layers_the_backbone_stays_as_it_is() -> None:
+    model = build_backbone("MobileNetV2", SIZE)
+    assert with_layers(model, []) is model
+
+
+def test_a_backbone_with_named_layers_is_written_and_loads(
+    images: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "vgg.keras"
+    write_backbone(
+        path, name="VGG16", weights="random", size=SIZE, seed=3, pooled_layers=["block4_pool"]
+    )
+    plain = build_backbone("VGG16", SIZE)
+    draw_weights(plain, 3)
+    loaded = keras.models.load_model(path)
+    assert loaded.name == "VGG16"
+    np.testing.assert_allclose(
+        loaded.predict(images, verbose=0),
+        with_layers(plain, ["block4_pool"]).predict(images, verbose=0),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "message"),
+    [
+        ("block9_pool", 64, r"no feature map 'block9_pool'.*block4_pool"),
+        ("block3_pool", 72, r"block3_pool has 9 x 9.*2 x 2"),
+    ],
+)
+def test_layers_that_cannot_be_joined_are_named(layer: str, size: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        with_layers(build_backbone("VGG16", size), [layer])

@@ -78,6 +78,17 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
         (lambda c: c.pop("run"), r"'run' is a required property"),
         (lambda c: c["split"].update(test={"covid": 3}), r"'split\.test' must name each class"),
         (lambda c: c["weights"].pop("VGG16"), r"'weights\.VGG16' is missing"),
+        (
+            lambda c: c.update(pooled_layers={"VGG61": ["block4_pool"]}),
+            r"'pooled_layers\.VGG61': there is no such backbone",
+        ),
+        (
+            lambda c: (
+                c.update(pooled_layers={c["backbones"][0]: ["block4_pool"]}),
+                c["training"].update(trainable="last_block"),
+            ),
+            r"'pooled_layers\..*set 'training\.trainable' to head or all",
+        ),
         (lambda c: c["cyclegan"].update(target_class="flu"), r"'cyclegan\.target_class': 'flu'"),
         (lambda c: c.update(operating_point={"class": "flu"}), r"'operating_point\.class': 'flu'"),
         (lambda c: c["augmentations"].update(logistic={}), r"'logistic' does not match"),

@@ -376,6 +376,12 @@ def test_departures_list_only_what_differs_from_the_study(inputs: Inputs) -> Non
     assert table.loc["split.folds"].tolist() == ["5", "3"]
 
 
+def test_layers_pooled_beside_the_last_are_a_departure(inputs: Inputs) -> None:
+    config = inputs.config | {"pooled_layers": {"VGG16": ["block3_pool", "block4_pool"]}}
+    table = facts.departures(config).set_index("setting")
+    assert table.loc["pooled_layers.VGG16", "this_run"] == "block3_pool, block4_pool, the last"
+
+
 def test_flattened_config_keeps_every_value(inputs: Inputs) -> None:
     flat = facts.flatten(inputs.config)
     assert flat["classes.covid[0].count"] == "20"

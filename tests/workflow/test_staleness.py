@@ -96,6 +96,10 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
         lambda c: c.update(transform={"rotation": 20}),
         {"features": 2, "audit_features": 1, "leakage": 1, "controls": 1} | TRAINING | LOGISTIC,
     ),
+    "inner layers pooled too": (
+        lambda c: c.update(pooled_layers={"MobileNet": ["conv_pw_11_relu"]}),
+        {"backbone": 1, "features": 2, "leakage": 1} | TRAINING | LOGISTIC,
+    ),
     "phantoms drawn otherwise": (
         lambda c: c["sources"]["phantoms"].update(difficulty=0.9),
         {"phantoms": 1} | ALL_IMAGES,

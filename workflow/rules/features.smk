@@ -42,6 +42,9 @@ rule backbone:
         weights=lambda wildcards: config["weights"][wildcards.backbone],
         size=config["image_size"],
         seed=config["seed"],
+        pooled_layers=lambda wildcards: config["pooled_layers"].get(
+            wildcards.backbone, []
+        ),
         code=code("features/backbone"),
     message:
         "Building {wildcards.backbone}"

@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -156,8 +157,68 @@ def _calibrate(model: keras.Model, rng: np.random.Generator, images: int = 16) -
         layer.rate = rate
 
 
+def with_layers(backbone: keras.Model, names: Sequence[str]) -> keras.Model:
+    """Put the maps of inner layers beside a backbone's last feature map (hypercolumns).
+
+    Larger maps are averaged down to the last one's height and width, in windows that do not
+    overlap, so the global average of each channel is what it was on its own layer. Pooling, heads
+    and Grad-CAM thus see one map, whose channels stem from several depths (Hariharan et al.,
+    "Hypercolumns for object segmentation and fine-grained localization", CVPR 2015).
+
+    Parameters
+    ----------
+    backbone
+        A flat model, image -> feature map [n, h, w, c].
+    names
+        Layers whose maps [n, k * h, l * w, ...] are added, in this order; none leaves it as it is.
+
+    Returns
+    -------
+    keras.Model
+        Image -> [n, h, w, channels of the named layers and c]. It shares the layers of `backbone`.
+
+    Raises
+    ------
+    InputError
+        There is no such layer, or its map is no whole multiple of the last one.
+    """
+    if not names:
+        return backbone
+    last = backbone.output
+    maps = []
+    for name in names:
+        found = [x.output for x in backbone.layers if x.name == name]
+        shape = getattr(found[0], "shape", ()) if found else ()
+        if len(shape) != 4:
+            near = [x.name for x in backbone.layers if len(getattr(x.output, "shape", ())) == 4]
+            raise InputError(
+                f"pooled_layers: {backbone.name} has no feature map {name!r}; it has "
+                f"{', '.join(near)}"
+            )
+        windows = [
+            divmod(side, final) for side, final in zip(shape[1:3], last.shape[1:3], strict=True)
+        ]
+        if any(rest or not window for window, rest in windows):
+            raise InputError(
+                f"pooled_layers: {backbone.name}: the map of {name} has {shape[1]} x {shape[2]} "
+                f"places, no whole multiple of the last map's {last.shape[1]} x {last.shape[2]}; "
+                "choose another layer or image_size"
+            )
+        size = tuple(window for window, _ in windows)
+        averaged = keras.layers.AveragePooling2D(size, name=f"{name}_averaged")(found[0])
+        maps.append(averaged)
+    joined = keras.layers.Concatenate(name="layers_joined")([*maps, last])
+    return keras.Model(backbone.input, joined, name=backbone.name)
+
+
 def write_backbone(
-    output: str | Path, *, name: str, weights: str | Path, size: int, seed: int
+    output: str | Path,
+    *,
+    name: str,
+    weights: str | Path,
+    size: int,
+    seed: int,
+    pooled_layers: Sequence[str] = (),
 ) -> None:
     """Write a backbone to a `.keras` file.
 
@@ -173,12 +234,15 @@ def write_backbone(
         Side of the images, in pixels.
     seed
         Seed of the run, for random weights.
+    pooled_layers
+        Inner layers that are pooled beside the last feature map, see `with_layers`.
     """
     model = build_backbone(name, size)
     if str(weights) == "random":
         draw_weights(model, seed)
     else:
         load_weights(model, weights)
+    model = with_layers(model, pooled_layers)
     with atomic(output) as temporary:
         model.save(temporary)
     log.info("%s: %d parameters, output %s", name, model.count_params(), model.output_shape[1:])

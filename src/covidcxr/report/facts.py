@@ -250,7 +250,8 @@ def departures(config: Config) -> pd.DataFrame:
     Returns
     -------
     DataFrame with columns setting, published, this_run; the settings are `PUBLISHED_PROTOCOL`,
-    the weights, and the fresh views per epoch. A key that the config lacks is passed over.
+    the weights, the pooled layers, and the fresh views per epoch. A key that the config lacks is
+    passed over.
     """
     rows = []
     for key, published in PUBLISHED_PROTOCOL.items():
@@ -264,6 +265,9 @@ def departures(config: Config) -> pd.DataFrame:
         weights = config["weights"].get(backbone)
         if weights != "imagenet":
             rows.append((f"weights.{backbone}", "imagenet", str(weights)))
+        layers = config.get("pooled_layers", {}).get(backbone)
+        if layers:
+            rows.append((f"pooled_layers.{backbone}", "the last", f"{', '.join(layers)}, the last"))
     views, epochs = config.get("views"), config.get("training", {}).get("epochs")
     if views is not None and epochs is not None and views < epochs:
         rows.append(("views", "a new one every epoch", f"{views} and the image itself, in turn"))

@@ -10,4 +10,5 @@ with step(snakemake.log[0]):
         weights=snakemake.input[0] if snakemake.input else "random",
         size=snakemake.params.size,
         seed=snakemake.params.seed,
+        pooled_layers=snakemake.params.pooled_layers,
     )
