@@ -188,7 +188,7 @@ def with_layers(backbone: keras.Model, names: Sequence[str]) -> keras.Model:
     maps = []
     for name in names:
         found = [x.output for x in backbone.layers if x.name == name]
-        shape = getattr(found[0], "shape", ()) if found else ()
+        shape: tuple[int, ...] = tuple(found[0].shape) if found else ()
         if len(shape) != 4:
             near = [x.name for x in backbone.layers if len(getattr(x.output, "shape", ())) == 4]
             raise InputError(
