@@ -74,7 +74,7 @@ def test_model_shown_for_a_set_is_chosen_by_the_runs_own_test_set(run):
     tables["external"].loc[lucky, "accuracy"] = 1.0
     found = external.section(replace(run), tables)
     assert found is not None
-    assert f"{best['backbone']} {best['augmentation']} (ensemble" in found.paragraphs[0]
+    assert f"ensemble of {best['backbone']} {best['augmentation']}," in found.paragraphs[0]
 
 
 def leakage_tables(found: int) -> dict[str, pd.DataFrame]:

@@ -261,18 +261,23 @@ def external(run: Run, tables: Tables) -> Answer:
 
 
 def shortcuts(run: Run, tables: Tables) -> Answer:
-    """Tell the controls that do not see the lungs."""
+    """Tell what the shortcut controls reach."""
     if "controls" not in tables:
         return Answer(GAP, "Not measured.")
     rows = tables["controls"].set_index("control")["accuracy"].drop(index="whole")
     told = listing(f"{str(name).replace('_', ' ')} {ratio(value)}" for name, value in rows.items())
-    return Answer(ANSWERED, f"Accuracy of controls that do not see the lungs: {told}.")
+    return Answer(ANSWERED, f"Accuracy of controls without what a reader needs: {told}.")
 
 
 def explanations(run: Run, tables: Tables) -> Answer:
     """Tell of Grad-CAM."""
-    text = "Grad-CAM (figures 6 and 7)."
-    return Answer(PARTLY, f"{text} No reader has judged whether the maps show disease.")
+    measured = "explanations" in tables and not tables["explanations"].empty
+    return Answer(
+        PARTLY,
+        "Grad-CAM (figures 6 and 7). "
+        + ("How well the maps do is measured above. " if measured else "The maps are not tested. ")
+        + "No reader has judged whether they show disease.",
+    )
 
 
 def demographics(run: Run, tables: Tables) -> Answer:

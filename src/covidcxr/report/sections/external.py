@@ -76,7 +76,8 @@ def _best(run: Run, rows: pd.DataFrame) -> pd.Series:
 def _verdict(run: Run, name: str, row: pd.Series, films: pd.DataFrame) -> tuple[str, str | None]:
     inside = _internal(run, row["backbone"], row["augmentation"])["accuracy"]
     model = (
-        f"{row['backbone']} {row['augmentation']} (ensemble, the best on the run’s own test set)"
+        f"the ensemble of {row['backbone']} {row['augmentation']}, the best on the run’s own test "
+        "set,"
     )
     present = films.loc[films["images"] > 0, "class"].tolist()
     told = (
@@ -95,7 +96,8 @@ def _verdict(run: Run, name: str, row: pd.Series, films: pd.DataFrame) -> tuple[
         return told, None
     warning = (
         f"External test: accuracy falls from {ratio(inside)} on the run’s own test set to "
-        f"{ratio(row['accuracy'])} on {name} ({model})."
+        f"{ratio(row['accuracy'])} on {name}, for the ensemble of {row['backbone']} "
+        f"{row['augmentation']}."
     )
     if absent:
         worst = max(absent, key=lambda label: float(row[f"called_{label}"]))

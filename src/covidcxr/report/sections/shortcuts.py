@@ -15,7 +15,7 @@ from covidcxr.report.sections.section import Section, SectionTable
 MUCH = 0.5
 """Share of the models' gain over the most frequent class from which a control is a warning."""
 TOLD = 0.9
-"""Area under the curve from which the report says that a film gives its source away."""
+"""Area under the curve from which the report warns that a film gives its source away."""
 NAMES = {
     WHOLE: "the whole film",
     NO_LUNGS: "the film with the lungs blacked out",
@@ -54,8 +54,8 @@ def section(run: Run, tables: Mapping[str, pd.DataFrame]) -> Section | None:
         tables=[
             SectionTable(
                 "controls",
-                "Accuracy on the test set of controls that do not see the lungs (95 % intervals, "
-                "patients resampled)",
+                "Accuracy on the test set of films from which what a radiologist would read is "
+                "taken away (95 % intervals, patients resampled)",
                 _controls_table(rows, best, model),
             ),
             *(
@@ -86,7 +86,7 @@ def _notices(altered: pd.DataFrame, best: float, model: str, sources: pd.DataFra
         notices.append(
             Notice(
                 "warning",
-                "Shortcuts: the label is told without reading the lungs. Accuracy with "
+                "Shortcuts: the label is told without what a radiologist would read. Accuracy with "
                 f"{listing(found)}; the best model ({model}) has {ratio(best)}.",
             )
         )
