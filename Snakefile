@@ -27,6 +27,7 @@ include: "workflow/rules/external.smk"
 include: "workflow/rules/audits.smk"
 include: "workflow/rules/synthetic.smk"
 include: "workflow/rules/explain.smk"
+include: "workflow/rules/deploy.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/sharing.smk"
 
@@ -64,3 +65,8 @@ rule tables:
 rule figures:
     input:
         FIGURES,
+
+
+rule export:
+    input:
+        f"{RUN}/tables/export.csv",

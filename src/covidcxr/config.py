@@ -231,6 +231,12 @@ def _check_references(config: Mapping[str, Any]) -> None:
                 f"config key 'pooled_layers.{backbone}': inner layers are pooled, so no one tensor "
                 "comes before the last block; set 'training.trainable' to head or all"
             )
+    for backbone in config["export"]:
+        if backbone not in config["backbones"]:
+            raise InputError(
+                f"config key 'export': '{backbone}' is no backbone of this run; "
+                f"'backbones' lists {', '.join(config['backbones'])}"
+            )
     for key in ("source_class", "target_class"):
         if synthetic_count(config) and config["cyclegan"][key] not in classes:
             raise InputError(

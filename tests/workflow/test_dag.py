@@ -56,6 +56,8 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "explanation_table": 1,
         "fig_explanations": 1,
         "fig_timelines": 1,
+        "litert": 3,
+        "export_table": 1,
         "report": 1,
     }
 
@@ -121,3 +123,11 @@ def test_an_external_set_is_scored_by_every_model(workflow: Workflow) -> None:
         "score": 6,
         "external_table": 1,
     }
+
+
+def test_the_target_export_makes_all_backbones_where_the_run_lists_none(
+    workflow: Workflow,
+) -> None:
+    jobs = workflow.planned(STUDY | {"export": []}, "export")
+    assert jobs["litert"] == 3
+    assert "report" not in jobs

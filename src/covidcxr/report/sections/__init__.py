@@ -14,6 +14,7 @@ from covidcxr.report.sections import (
     checklist,
     confounding,
     explanations,
+    export,
     external,
     intervals,
     leakage,
@@ -35,6 +36,7 @@ BODY: tuple[Maker, ...] = (
     intervals.section,
     calibration.section,
     operating_point.section,
+    export.section,
 )
 """Between the explanations and the run times."""
 CLOSING: tuple[Maker, ...] = (checklist.section,)

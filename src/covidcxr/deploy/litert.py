@@ -1,0 +1,239 @@
+"""Export to LiteRT (TensorFlow Lite) in three precisions, held against the Keras model."""
+
+import logging
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from covidcxr.classify.train import class_positions
+from covidcxr.data.tables import read_manifest, read_split, write_table
+from covidcxr.errors import InputError
+from covidcxr.evaluate.bootstrap import share_interval
+from covidcxr.files import atomic
+from covidcxr.logs import progress
+from covidcxr.runtime import configure
+from covidcxr.seeding import generator, integer_seed
+
+log = logging.getLogger("covidcxr")
+
+Images = npt.NDArray[np.uint8]
+Scores = npt.NDArray[np.float32]
+
+FORMATS = ("float32", "float16", "int8")
+CALIBRATION = 100
+"""Training images at most that the ranges of int8 are taken from."""
+
+BYTES_PER_MB = 1e6
+
+
+def frozen(model: keras.Model) -> Any:
+    """Return a model as one TensorFlow graph with its weights as constants.
+
+    The converter would freeze it by way of a saved model, slower, and calibration fails on what
+    is left of the variables.
+
+    Returns
+    -------
+    A concrete function, float32 [1, size, size, 1] in 0..255 -> float32 [1, classes].
+    """
+    size = model.input_shape[1]
+    signature = [tf.TensorSpec((1, size, size, 1), tf.float32, "image")]
+    graph = tf.function(lambda image: model(image, training=False), input_signature=signature)
+    return convert_variables_to_constants_v2(graph.get_concrete_function())
+
+
+def convert(graph: Any, precision: str, calibration: Images) -> bytes:
+    """Convert a graph of `frozen` to LiteRT.
+
+    Parameters
+    ----------
+    precision
+        `float32`; `float16`, weights of half the size; `int8`, weights and activations in eight
+        bits, their ranges from `calibration`. Input and output are float32 in all three.
+    calibration
+        uint8 [n, size, size], training images.
+
+    Returns
+    -------
+    A `.tflite` file: float32 [1, size, size, 1] in 0..255 -> float32 [1, classes].
+
+    Raises
+    ------
+    InputError
+        The precision is none of the three, or the converter cannot express the network.
+    """
+    if precision not in FORMATS:
+        raise InputError(f"export: {precision!r} is unknown; there are {', '.join(FORMATS)}")
+
+    def representative() -> Iterator[list[npt.NDArray[np.float32]]]:
+        for image in calibration:
+            yield [image[None, ..., None].astype(np.float32)]
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([graph])
+    if precision == "float16":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    elif precision == "int8":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = representative
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    try:
+        return bytes(converter.convert())
+    # The converter raises what its compiler raises.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"the model cannot be exported to LiteRT {precision}: {reason}") from error
+
+
+def litert_runner(content: bytes, threads: int) -> Callable[[Images], Scores]:
+    """Return the function of a `.tflite` file: image uint8 [size, size] -> float32 [classes]."""
+    interpreter = tf.lite.Interpreter(model_content=content, num_threads=threads)
+    interpreter.allocate_tensors()
+    given = interpreter.get_input_details()[0]["index"]
+    result = interpreter.get_output_details()[0]["index"]
+
+    def run(image: Images) -> Scores:
+        interpreter.set_tensor(given, image[None, ..., None].astype(np.float32))
+        interpreter.invoke()
+        return np.asarray(interpreter.get_tensor(result)[0], np.float32)
+
+    return run
+
+
+def keras_runner(model: keras.Model) -> Callable[[Images], Scores]:
+    """Return the same function of the Keras model, as a TensorFlow graph."""
+    graph = tf.function(lambda batch: model(batch, training=False))
+
+    def run(image: Images) -> Scores:
+        return np.asarray(graph(tf.constant(image[None, ..., None], tf.float32))[0], np.float32)
+
+    return run
+
+
+def timed(run: Callable[[Images], Scores], images: Images, name: str) -> tuple[Scores, float]:
+    """Run images one by one; return probabilities [n, classes] and the median milliseconds.
+
+    The first image, which pays for set-up, runs once more before the clock.
+    """
+    run(images[0])
+    scores, seconds = [], []
+    for image in progress(images, desc=name, unit="image"):
+        start = time.perf_counter()
+        scores.append(run(image))
+        seconds.append(time.perf_counter() - start)
+    return np.array(scores, np.float32), 1000 * statistics.median(seconds)
+
+
+def compare(
+    scores: Mapping[str, Scores],
+    truth: npt.NDArray[np.int64],
+    patients: Sequence[str],
+    rng: Callable[[], np.random.Generator],
+) -> pd.DataFrame:
+    """Hold exported models against the Keras model.
+
+    Parameters
+    ----------
+    scores
+        Probabilities [n, classes] by format; `keras` among them.
+    truth
+        int64 [n], the images' classes.
+    patients
+        Patient of each image.
+    rng
+        Gives the generator in the same state each time, so that all see the same resamples.
+
+    Returns
+    -------
+    DataFrame
+        format, n, accuracy, low, high (95 %, by patient), agreement (share of the images given
+        the same class as by Keras), largest_difference (of a probability), changed (1 where the
+        accuracy lies outside the Keras model's interval).
+    """
+    reference = scores["keras"]
+    found = share_interval(reference.argmax(axis=1) == truth, patients, rng())
+    records = []
+    for name, own in scores.items():
+        hits = own.argmax(axis=1) == truth
+        accuracy, low, high = share_interval(hits, patients, rng())
+        records.append(
+            {
+                "format": name,
+                "n": len(truth),
+                "accuracy": accuracy,
+                "low": low,
+                "high": high,
+                "agreement": float((own.argmax(axis=1) == reference.argmax(axis=1)).mean()),
+                "largest_difference": float(np.abs(own - reference).max()),
+                "changed": int(not found.low <= accuracy <= found.high),
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def write_litert(
+    model: str | Path,
+    manifest: str | Path,
+    images: str | Path,
+    split: str | Path,
+    outputs: Mapping[str, str | Path],
+    table: str | Path,
+    *,
+    classes: Sequence[str],
+    seed: int,
+    threads: int,
+) -> None:
+    """Export a model in three precisions and measure each on the test set.
+
+    Parameters
+    ----------
+    model
+        Complete model (`.keras`).
+    manifest, images, split
+        `manifest.csv`, uint8 [n, size, size], `split.csv`.
+    outputs
+        The `.tflite` file to write of each of `FORMATS`.
+    table
+        CSV to write: the columns of `compare` with size_mb (1e6 bytes) and milliseconds (median for
+        one image alone on this processor, with `threads` threads).
+    classes
+        Class names, in the order of the model's outputs.
+    seed, threads
+        Of the run.
+    """
+    configure(threads=threads, seed=integer_seed(seed, "litert"))
+    rows = read_manifest(manifest).merge(read_split(split), on="image_id", validate="one_to_one")
+    pixels = np.load(images, mmap_mode="r")
+    tests = np.flatnonzero((rows["split"] == "test").to_numpy())
+    training = np.flatnonzero((rows["split"] == "train").to_numpy())
+    drawn = generator(seed, "litert calibration").permutation(training)[:CALIBRATION]
+    network = keras.models.load_model(model, compile=False)
+    shown = np.asarray(pixels[tests])
+    scores, milliseconds = {}, {}
+    scores["keras"], milliseconds["keras"] = timed(keras_runner(network), shown, "keras")
+    sizes = {"keras": Path(model).stat().st_size}
+    graph = frozen(network)
+    for name in FORMATS:
+        content = convert(graph, name, np.asarray(pixels[drawn]))
+        with atomic(outputs[name]) as temporary:
+            temporary.write_bytes(content)
+        sizes[name] = len(content)
+        scores[name], milliseconds[name] = timed(litert_runner(content, threads), shown, name)
+    found = compare(
+        scores,
+        class_positions(rows["label"].iloc[tests], classes),
+        rows["patient_id"].iloc[tests].tolist(),
+        lambda: generator(seed, "litert intervals"),
+    )
+    found["size_mb"] = [sizes[name] / BYTES_PER_MB for name in found["format"]]
+    found["milliseconds"] = [milliseconds[name] for name in found["format"]]
+    write_table(found, table)

@@ -1,0 +1,102 @@
+"""LiteRT files against the Keras model they were made from."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from covidcxr.classify.model import build_head, complete_model
+from covidcxr.deploy.export_table import write_export_table
+from covidcxr.deploy.litert import FORMATS, compare, convert, frozen, litert_runner, write_litert
+from covidcxr.errors import InputError
+from covidcxr.report.sections.export import CHANGED, section
+from tests.unit.tiny import CLASSES, tiny_backbone, tiny_study
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tiny_study(tmp_path_factory.mktemp("exported"))
+    keras.utils.set_random_seed(3)
+    complete_model(tiny_backbone(), build_head(3)).save(folder / "fold0.keras")
+    write_litert(
+        *(folder / name for name in ("fold0.keras", "manifest.csv", "images.npy", "split.csv")),
+        {name: folder / f"{name}.tflite" for name in FORMATS},
+        folder / "measured.csv",
+        classes=CLASSES,
+        seed=1,
+        threads=1,
+    )
+    return folder
+
+
+@pytest.mark.parametrize(("precision", "atol"), [("float32", 1e-5), ("float16", 5e-3)])
+def test_exported_models_give_the_probabilities_of_the_keras_model(
+    exported: Path, precision: str, atol: float
+) -> None:
+    images = np.load(exported / "images.npy")
+    run = litert_runner((exported / f"{precision}.tflite").read_bytes(), 1)
+    expected = keras.models.load_model(exported / "fold0.keras").predict(
+        images[..., None], verbose=0
+    )
+    np.testing.assert_allclose([run(image) for image in images], expected, atol=atol)
+
+
+def test_int8_gives_probabilities_and_is_the_smallest(exported: Path) -> None:
+    run = litert_runner((exported / "int8.tflite").read_bytes(), 1)
+    assert run(np.load(exported / "images.npy")[0]).sum() == pytest.approx(1, abs=0.02)
+    table = pd.read_csv(exported / "measured.csv").set_index("format")
+    assert list(table.index) == ["keras", *FORMATS]
+    assert (table["n"] == 12).all()
+    assert table.loc["int8", "size_mb"] < table.loc["float32", "size_mb"]
+    assert (table["milliseconds"] > 0).all()
+    assert table.loc["keras", "agreement"] == 1
+
+
+def test_a_precision_that_does_not_exist_is_refused(exported: Path) -> None:
+    graph = frozen(keras.models.load_model(exported / "fold0.keras"))
+    with pytest.raises(InputError, match="float16"):
+        convert(graph, "int4", np.zeros((1, 16, 16), np.uint8))
+
+
+def test_a_change_of_accuracy_beyond_the_interval_is_marked_and_a_small_one_is_not() -> None:
+    truth = np.arange(200) % 2
+    right = np.eye(2, dtype=np.float32)[truth]
+    reference = right.copy()
+    reference[:20] = 1 - reference[:20]
+    nearly = reference.copy()
+    nearly[20:22] = 1 - nearly[20:22]
+    broken = np.tile(np.float32([0.9, 0.1]), (200, 1))
+    patients = [str(k) for k in range(200)]
+    table = compare(
+        {"keras": reference, "float16": nearly, "int8": broken},
+        truth,
+        patients,
+        lambda: np.random.default_rng(0),
+    ).set_index("format")
+    assert table["changed"].to_dict() == {"keras": 0, "float16": 0, "int8": 1}
+    assert table["accuracy"].tolist() == pytest.approx([0.9, 0.89, 0.5])
+    assert table.loc["float16", "agreement"] == pytest.approx(0.99)
+    assert table.loc["int8", "largest_difference"] == pytest.approx(0.9)
+
+
+def test_the_table_has_published_sizes_where_there_are_some_and_the_section_marks_changes(
+    exported: Path,
+) -> None:
+    (exported / "published.csv").write_text("backbone,size_mb\nA,\nA,57\n")
+    write_export_table(
+        [(name, "v1", "fold0", exported / "measured.csv") for name in ("A", "B")],
+        exported / "published.csv",
+        exported / "export.csv",
+    )
+    table = pd.read_csv(exported / "export.csv")
+    assert len(table) == 8
+    assert table.loc[table["backbone"] == "A", "published_mb"].tolist() == [57] * 4
+    assert table.loc[table["backbone"] == "B", "published_mb"].isna().all()
+    table["changed"] = [0] * 7 + [1]
+    made = section(None, {"export": table})  # type: ignore[arg-type]
+    assert made is not None
+    assert "B int8" in made.paragraphs[0]
+    assert [CHANGED in row[2] for row in made.tables[0].table.rows] == [False] * 7 + [True]
+    assert section(None, {}) is None  # type: ignore[arg-type]
