@@ -10,7 +10,7 @@ from covidcxr.errors import InputError
 from covidcxr.evaluate.comparisons import compare
 from covidcxr.report import content, facts, summaries
 from covidcxr.report.report import write_report
-from covidcxr.report.sections import calibration, intervals, operating_point
+from covidcxr.report.sections import calibration, intervals, operating_point, split_comparison
 from tests.unit.report_inputs import CLASSES, Inputs, made_up_run
 
 
@@ -168,3 +168,30 @@ def test_operating_point_section_gives_the_study_s_best_and_every_prevalence(
     assert row[2:] == ["0.500 (0.100–0.900)"] * 3 + ["–"] * 3
     assert part.tables[1].table.columns[2].label == "PPV at 1\u202f%"
     assert operating_point.section(run_of(inputs), {}) is None
+
+
+def test_split_section_tells_what_leakage_adds_and_on_how_many_images_it_can(
+    inputs: Inputs,
+) -> None:
+    table = pd.DataFrame(
+        {
+            "backbone": ["VGG16", "VGG16", "ResNet50", "ResNet50"],
+            "comparison": ["splits", "matched"] * 2,
+            "repeats": 20,
+            "leaky": 0.95,
+            "clean": 0.94,
+            "difference": [0.01, 0.008, 0.0, 0.0],
+            "low": [-0.001, 0.002, -0.004, -0.002],
+            "high": [0.02, 0.014, 0.004, 0.002],
+            "shared": 0.08,
+        }
+    )
+    part = split_comparison.section(run_of(inputs), {"split_comparison": table})
+    assert part is not None
+    found, patients, _ = part.paragraphs
+    assert "over 20 draws: VGG16 +0.008 (+0.002 to +0.014) and ResNet50 0.000" in found
+    assert "above 0 for VGG16." in found
+    assert "50 of 50 patients have several images, 100 of 100 images" in patients
+    assert "8.0\u202f% of the test images" in patients
+    assert len(part.tables[0].table.rows) == 4
+    assert split_comparison.section(run_of(inputs), {}) is None

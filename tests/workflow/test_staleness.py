@@ -19,7 +19,7 @@ Config = dict[str, Any]
 
 UNCERTAINTY = {"intervals": 1, "comparisons": 1, "calibration": 1, "operating_point": 1}
 SCORES = {"classification": 1, "published": 1, "confounding": 1, "report": 1} | UNCERTAINTY
-LOGISTIC = {"logistic": 1, "baselines": 1}
+LOGISTIC = {"logistic": 1, "baselines": 1, "split_comparison": 1}
 FIGURES = {"fig3_architecture": 1, "fig4_loss": 1, "fig5_confusion": 1}
 MAPS = {"gradcam": 1, "fig6_gradcam": 1, "fig7_timeline": 1}
 MEASURES = {"explanations": 1, "explanation_table": 1, "fig_explanations": 1, "fig_timelines": 1}
@@ -83,6 +83,10 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     "number of synthetic images": (
         lambda c: c["augmentations"]["v2"].update(synthetic=3),
         SYNTHESIS,
+    ),
+    "draws of both kinds of split": (
+        lambda c: c["split"].update(comparisons=5),
+        {"split_comparison": 1, "report": 1},
     ),
     "sensitivity asked": (
         lambda c: c.update(operating_point={"sensitivity": 0.9}),

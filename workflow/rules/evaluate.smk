@@ -21,6 +21,7 @@ REPORT_TABLES += [
     f"{RUN}/tables/{name}.csv"
     for name in ("calibration", "operating_point", "predictive_values")
 ]
+REPORT_TABLES += [f"{RUN}/tables/split_comparison.csv"] if LOGISTIC else []
 REPORT_FIGURES += ["calibration", "operating_point"]
 
 
@@ -382,3 +383,41 @@ rule operating_point:
         "Choosing thresholds on the out-of-fold predictions"
     script:
         "../scripts/evaluate/operating_point.py"
+
+
+rule split_comparison:
+    input:
+        clean=expand(
+            f"{RUN}/features/{{backbone}}/manifest/clean.npy", backbone=BACKBONES
+        ),
+        rows=expand(
+            f"{RUN}/features/{{backbone}}/manifest/rows.csv", backbone=BACKBONES
+        ),
+        choices=expand(f"{RUN}/history/{{backbone}}/logistic.csv", backbone=BACKBONES),
+        manifest=f"{RUN}/data/manifest.csv",
+    output:
+        summary=table("split_comparison", "Image-level and patient-disjoint splits"),
+        repeats=update(f"{RUN}/tables/split_comparison_draws.csv"),
+    log:
+        f"{RUN}/logs/split_comparison.log",
+    benchmark:
+        f"{RUN}/benchmarks/split_comparison.tsv"
+    conda:
+        ENVIRONMENT
+    # Its matrices are small: more threads make it slower by far.
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(60),
+    params:
+        backbones=BACKBONES,
+        classes=CLASSES,
+        test=config["split"]["test"],
+        repeats=config["split"]["comparisons"],
+        class_weights=config["training"]["class_weights"],
+        seed=config["seed"],
+        code=code("evaluate/split_comparison"),
+    message:
+        "Comparing image-level with patient-disjoint splits"
+    script:
+        "../scripts/evaluate/split_comparison.py"

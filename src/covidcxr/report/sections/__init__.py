@@ -20,6 +20,7 @@ from covidcxr.report.sections import (
     leakage,
     operating_point,
     shortcuts,
+    split_comparison,
     synthetic_audit,
 )
 from covidcxr.report.sections.section import Section
@@ -37,6 +38,7 @@ BODY: tuple[Maker, ...] = (
     calibration.section,
     operating_point.section,
     export.section,
+    split_comparison.section,
 )
 """Between the explanations and the run times."""
 CLOSING: tuple[Maker, ...] = (checklist.section,)
