@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from covidcxr.data.holdout import draw_holdout
 from covidcxr.data.manifest import (
     Examination,
     SeenImages,
@@ -220,6 +221,26 @@ def test_a_copy_of_a_timeline_image_under_another_patient_stays_out():
     study = build(frame, {"count": None}, timeline={"patient_id": ["p"]})
     assert len(study.manifest) == 3
     assert study.quarantine["path"].tolist() == ["twin=2"]
+
+
+def test_patients_with_a_film_in_common_are_one_for_the_split():
+    keys = ["twin=1", "twin=2", "p1", "q1", "q2", "r1"]
+    patients = ["p", "q", "p", "q", "q", "r"]
+    study = build(candidates(*keys, patient_id=patients), {"count": None}).manifest
+    by_key = dict(zip(study["path"], study["patient_id"], strict=True))
+    assert {by_key[key] for key in ("p1", "q1", "q2")} == {"s:p+s:q"}
+    assert by_key["r1"] == "s:r"
+    for seed in range(20):
+        split = draw_holdout(study, unit="patient", test=0.4, seed=seed)
+        assert split["split"][study["patient_id"] == "s:p+s:q"].nunique() == 1
+
+
+def test_other_films_of_a_timeline_patient_under_a_second_id_are_in_no_class():
+    keys = ["twin=1", "twin=2", "q1", "q2", *KEYS[:9]]
+    frame = candidates(*keys, patient_id=["p", "q", "q", "q", *KEYS[:9]], day=1.0)
+    study = build(frame, {"count": 9}, timeline={"patient_id": ["p"]})
+    assert sorted(study.manifest["path"]) == KEYS[:9]
+    assert study.timeline["patient_id"].tolist() == ["s:p"]
 
 
 def test_a_timeline_without_images_is_a_table_without_rows(caplog):

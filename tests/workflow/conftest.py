@@ -15,7 +15,9 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "src", "workflow", "config", "profiles", "envs")
 
-TINY: dict[str, Any] = {
+Config = dict[str, Any]
+
+TINY: Config = {
     "run": "tiny",
     "image_size": 32,
     "sources": {
@@ -55,16 +57,19 @@ class Workflow:
 
     folder: Path
 
-    def snakemake(self, config: dict[str, Any], *flags: str) -> subprocess.CompletedProcess[str]:
-        path = self.folder / "run.yaml"
-        path.write_text(yaml.safe_dump(config, sort_keys=False))
+    def configured(self, config: Config) -> list[str]:
+        """Return the flags of a configuration, which is written to a file."""
+        (self.folder / "run.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        return ["--configfile", "run.yaml"]
+
+    def snakemake(self, config: Config, *flags: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"COLUMNS": "200"}
-        command = [sys.executable, "-m", "snakemake", *flags, "--configfile", "run.yaml"]
+        command = [sys.executable, "-m", "snakemake", *flags, *self.configured(config)]
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
 
-    def planned(self, config: dict[str, Any], *flags: str) -> dict[str, int]:
+    def planned(self, config: Config, *flags: str) -> dict[str, int]:
         """Return how many jobs of each rule a dry run plans."""
         done = self.snakemake(config, *flags, "--dry-run", "--quiet", "rules")
         assert done.returncode == 0, done.stdout + done.stderr

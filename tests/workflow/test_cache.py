@@ -3,13 +3,13 @@
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from .conftest import TINY, Workflow, copy_repository
+from covidcxr.features.weights import weight_file
+from tests.unit.http_server import Site
 
-Config = dict[str, Any]
+from .conftest import TINY, Config, Workflow, copy_repository
 
 BANK = "features/MobileNet/manifest"
 FEATURES = tuple(f"{BANK}/{name}" for name in ("clean.npy", "views.npy", "rows.csv"))
@@ -88,3 +88,23 @@ def test_a_setting_changed_and_changed_back_gives_the_first_result_from_the_cach
     run(first, TINY, FEATURES[1])
     assert bank.resolve() == before
     assert before.read_bytes() == content
+
+
+def test_weights_are_fetched_once_for_all_runs_of_a_cache(
+    cache: Path, site: Site, tmp_path: Path
+) -> None:
+    name = weight_file("VGG16")
+    site.files[f"/{name}"] = content = b"\x89HDF\r\n\x1a\n" + bytes(1000)
+    config = TINY | {"mirror": site.url, "backbones": ["VGG16"], "weights": {"VGG16": "imagenet"}}
+    files = []
+    for run_name, seed in (("first", 1), ("second", 2)):
+        (tmp_path / run_name).mkdir()
+        workflow = copy_repository(tmp_path / run_name)
+        target = "resources/weights/VGG16.h5"
+        done = workflow.snakemake(config | {"run": run_name, "seed": seed}, target, "--cache")
+        assert done.returncode == 0, done.stdout + done.stderr
+        files.append((workflow.folder / target).resolve())
+    assert files[0] == files[1]
+    assert files[0].parent == cache
+    assert files[0].read_bytes() == content
+    assert len(site.ranges(f"/{name}")) == 1

@@ -1,6 +1,13 @@
 """Raw collections to a checked manifest, a patient-disjoint split and one array of images."""
 
 
+# On a cluster these run where Snakemake runs: compute nodes often have no internet.
+localrules:
+    covid_metadata,
+    covid_images,
+    kermany_archive,
+
+
 rule phantoms:
     output:
         table=update(f"{RUN}/phantoms/{{source}}/metadata.csv"),

@@ -1,6 +1,11 @@
 """Backbones and the bank of features that all folds, augmentations and epochs share."""
 
 
+# On a cluster it runs where Snakemake runs, as all downloads do (data.smk).
+localrules:
+    weights,
+
+
 rule weights:
     output:
         update(f"{RESOURCES}/weights/{{backbone}}.h5"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from covidcxr.data.linked import separated
 from covidcxr.data.manifest import (
     QUARANTINE_COLUMNS,
     THREADS,
@@ -57,8 +58,9 @@ def known_patients(
 ) -> set[tuple[str, str]]:
     """Return the run's patients as (collection, patient), the collections by `population`."""
     return {
-        (population(sources[source]), patient.removeprefix(f"{source}:"))
-        for source, patient in zip(run_images["source"], run_images["patient_id"], strict=True)
+        (population(sources[source]), patient)
+        for name in run_images["patient_id"].unique()
+        for source, patient in separated(name, sources)
     }
 
 

@@ -18,6 +18,8 @@ from PIL import Image
 
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.download import file_digest
+from covidcxr.data.hash_index import HashIndex
+from covidcxr.data.linked import JOIN, merged_names
 from covidcxr.data.sources import TEXTS, filter_candidates, read_source
 from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
 from covidcxr.errors import InputError
@@ -120,37 +122,35 @@ def perceptual_hash(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
 
 
 class SeenImages:
-    """The images admitted so far, by bytes and by perceptual hash.
-
-    Equal bytes are found in a dictionary. A perceptual hash is compared with all others: four XORs
-    and bit counts each, far below the cost of decoding one image for any study that fits a disk.
-    """
+    """The images admitted so far, by bytes (a dictionary) and by perceptual hash (`HashIndex`)."""
 
     def __init__(self) -> None:
         self._paths: list[str] = []
-        self._by_sha256: dict[str, str] = {}
-        self._hashes = np.empty((64, HASH_BITS // 64), np.uint64)
+        self._by_sha256: dict[str, int] = {}
+        self._hashes = HashIndex(HASH_BITS, MAX_DISTANCE)
 
     def add(self, path: str, found: Examination) -> None:
-        """Admit an image."""
-        if len(self._paths) == len(self._hashes):
-            self._hashes = np.concatenate([self._hashes, np.empty_like(self._hashes)])
-        self._hashes[len(self._paths)] = found.perceptual
+        """Admit an image; its number is how many were before."""
+        self._by_sha256[found.sha256] = len(self._paths)
         self._paths.append(path)
-        self._by_sha256[found.sha256] = path
+        self._hashes.add(found.perceptual)
+
+    def repeated(self, found: Examination) -> tuple[int, str, str] | None:
+        """Return the number of the admitted image that this one repeats, reason and detail."""
+        if found.sha256 in self._by_sha256:
+            number = self._by_sha256[found.sha256]
+            return number, "duplicate_bytes", f"same bytes as {self._paths[number]}"
+        nearest = self._hashes.nearest(found.perceptual)
+        if nearest is None:
+            return None
+        number, distance = nearest
+        detail = f"looks like {self._paths[number]} ({distance} of {HASH_BITS} bits differ)"
+        return number, "duplicate_perceptual", detail
 
     def duplicate(self, found: Examination) -> tuple[str, str]:
         """Return why an image repeats an admitted one: reason and detail, "" if it does not."""
-        if found.sha256 in self._by_sha256:
-            return "duplicate_bytes", f"same bytes as {self._by_sha256[found.sha256]}"
-        if self._paths:
-            differing = self._hashes[: len(self._paths)] ^ found.perceptual
-            distances = np.bitwise_count(differing).sum(axis=1, dtype=int)
-            nearest = int(distances.argmin())
-            if distances[nearest] <= MAX_DISTANCE:
-                differ = f"{distances[nearest]} of {HASH_BITS} bits differ"
-                return "duplicate_perceptual", f"looks like {self._paths[nearest]} ({differ})"
-        return "", ""
+        _, reason, detail = self.repeated(found) or (0, "", "")
+        return reason, detail
 
 
 def image_ids(source: str, keys: Iterable[str]) -> list[str]:
@@ -189,8 +189,10 @@ class _Drawing:
     def __init__(self, examine: Callable[[Sequence[str]], Iterable[Examination]]) -> None:
         self._examine = examine
         self._seen = SeenImages()
+        self._patients: list[str] = []
         self.examined: set[tuple[str, str]] = set()
         self.quarantined: list[dict[str, str]] = []
+        self.links: set[tuple[str, str]] = set()
 
     def draw(
         self, ordered: pd.DataFrame, source: str, labels: Sequence[str], count: int | None
@@ -215,14 +217,19 @@ class _Drawing:
 
     def _admit(self, row: Mapping[str, Any], source: str, found: Examination) -> bool:
         self.examined.add((source, row["key"]))
+        patient = f"{source}:{row['patient_id']}"
         reason, detail = found.reason, found.detail
-        if not reason:
-            reason, detail = self._seen.duplicate(found)
+        if not reason and (repeated := self._seen.repeated(found)):
+            number, reason, detail = repeated
+            if (other := self._patients[number]) != patient:
+                self.links.add((patient, other))
+                detail += f"; its patient {patient} is taken for {other}"
         if reason:
             entry = [row["path"], row["label"], source, reason, detail]
             self.quarantined.append(dict(zip(QUARANTINE_COLUMNS, entry, strict=True)))
             return False
         self._seen.add(row["path"], found)
+        self._patients.append(patient)
         return True
 
 
@@ -234,12 +241,12 @@ def build_manifest(
     seed: int,
     examine: Callable[[Sequence[str]], Iterable[Examination]],
 ) -> Study:
-    """Choose the images of a study.
+    """Choose the images of a study; see `_draw_study` for the order.
 
-    For each part of each class: the source's candidates that pass `where`, without the patients of
-    the timeline and what an earlier part examined, in their `draw_order`, until `count` fit
-    images are found. Files that are missing, undecodable, blank, or repeat an image of the study go
-    to the quarantine and the next in order takes the place.
+    Patients with one film in common are one patient (`linked.merged_names`), so that the split
+    keeps all their films together; the manifest gives them one `patient_id` of their joined ids.
+    One who so turns out to be a patient of the timeline is in no class: then the study is drawn
+    again without that patient. Films that were not drawn link nobody.
 
     Parameters
     ----------
@@ -259,8 +266,46 @@ def build_manifest(
     InputError
         If a part has fewer fit images than its count; names every such part, with the reasons.
     """
+    excluded: set[tuple[str, str]] = set()
+    while True:
+        study, also = _draw_study(
+            candidates, classes, timeline_spec, seed=seed, examine=examine, excluded=excluded
+        )
+        if not also:
+            return study
+        log.warning(
+            "%s share a film with a patient of the timeline: drawing again without them",
+            ", ".join(":".join(patient) for patient in sorted(also)),
+        )
+        excluded |= also
+
+
+def _draw_study(
+    candidates: Mapping[str, pd.DataFrame],
+    classes: Mapping[str, Sequence[Part]],
+    timeline_spec: Mapping[str, Any] | None,
+    *,
+    seed: int,
+    examine: Callable[[Sequence[str]], Iterable[Examination]],
+    excluded: set[tuple[str, str]],
+) -> tuple[Study, set[tuple[str, str]]]:
+    """Choose the images of a study without the `excluded` patients, each (source, patient).
+
+    For each part of each class: the source's candidates that pass `where`, without the patients of
+    the timeline and what an earlier part examined, in their `draw_order`, until `count` fit
+    images are found. Files that are missing, undecodable, blank, or repeat an image of the study go
+    to the quarantine and the next in order takes the place.
+
+    Returns
+    -------
+    study
+        As drawn.
+    also
+        Patients of its manifest that are one with a patient of the timeline, to be excluded.
+    """
     drawing = _Drawing(examine)
     dated, followed = _draw_timeline(drawing, candidates, classes, timeline_spec)
+    left_out = followed | excluded
     chosen, shortages = [], []
     for label, parts in classes.items():
         drawn = []
@@ -269,7 +314,7 @@ def build_manifest(
             passed = filter_candidates(candidates[source], part.get("where") or {})
             free = pd.Series(
                 [
-                    (source, patient) not in followed and (source, key) not in drawing.examined
+                    (source, patient) not in left_out and (source, key) not in drawing.examined
                     for key, patient in zip(passed["key"], passed["patient_id"], strict=True)
                 ],
                 index=passed.index,
@@ -289,11 +334,25 @@ def build_manifest(
         chosen.append(pd.concat(drawn).sort_values("image_id"))
     if shortages:
         raise InputError("\n".join(shortages))
-    return Study(
-        manifest=_as_manifest(pd.concat(chosen)),
-        timeline=_as_manifest(dated.sort_values(["patient_id", "day", "image_id"])),
+    manifest = _as_manifest(pd.concat(chosen))
+    timeline = _as_manifest(dated.sort_values(["patient_id", "day", "image_id"]))
+    names = merged_names(
+        [*manifest["patient_id"], *(":".join(patient) for patient in followed)], drawing.links
+    )
+    shown = {names.get(":".join(patient), ":".join(patient)) for patient in followed}
+    merged = manifest["patient_id"].map(lambda name: names.get(name, name))
+    also = manifest.loc[merged.isin(shown), ["source", "patient_id"]]
+    study = Study(
+        manifest=manifest.assign(patient_id=merged),
+        timeline=timeline.assign(
+            patient_id=timeline["patient_id"].map(lambda name: names.get(name, name))
+        ),
         quarantine=pd.DataFrame(drawing.quarantined, columns=QUARANTINE_COLUMNS),
     )
+    return study, {
+        (source, patient.removeprefix(f"{source}:"))
+        for source, patient in also.itertuples(index=False)
+    }
 
 
 def _draw_timeline(
@@ -414,6 +473,8 @@ def write_manifest(
         log.info("%s: %d images", label, number)
     for reason, number in study.quarantine["reason"].value_counts().items():
         log.warning("%d files quarantined as %s, see %s", number, reason, quarantine)
+    for name in sorted({name for name in study.manifest["patient_id"] if JOIN in name}):
+        log.warning("%s: one patient for the split, as a film is published under each", name)
     counts = [count_collection(name, frame) for name, frame in candidates.items()]
     write_table(study.quarantine, quarantine)
     write_table(pd.concat(counts), collections)
