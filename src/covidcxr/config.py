@@ -71,6 +71,11 @@ def check_paths(config: Mapping[str, Any]) -> None:
         entries = options.get("entries")
         if entries is not None and not Path(entries).is_file():
             raise InputError(f"config key 'sources.{name}.entries': there is no file '{entries}'")
+    function = config["transform"]["function"]
+    if function is not None and not Path(function.rpartition(":")[0]).is_file():
+        raise InputError(
+            f"config key 'transform.function': there is no file '{function.rpartition(':')[0]}'"
+        )
     for backbone in config["backbones"]:
         weights = config["weights"][backbone]
         if weights not in ("imagenet", "random") and not Path(weights).is_file():

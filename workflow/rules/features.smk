@@ -1,5 +1,7 @@
 """Backbones and the bank of features that all folds, augmentations and epochs share."""
 
+OWN_TRANSFORM = config["transform"]["function"]
+
 
 # On a cluster it runs where Snakemake runs, as all downloads do (data.smk).
 localrules:
@@ -87,7 +89,13 @@ rule features:
     params:
         trainable=config["training"]["trainable"],
         views=config["views"],
-        transform=config["transform"],
+        transform={
+            name: value
+            for name, value in config["transform"].items()
+            if name != "function"
+        },
+        function=OWN_TRANSFORM,
+        function_code=OWN_TRANSFORM and code_digest(OWN_TRANSFORM.rpartition(":")[0]),
         seed=config["seed"],
         mixed_precision=config["performance"]["mixed_precision"],
         code=code("features/features"),

@@ -18,6 +18,7 @@ from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.features.augment import Transform, augmented_view, magnified
 from covidcxr.features.backbone import split_backbone
+from covidcxr.features.own_transform import load_transform, own_view
 from covidcxr.files import atomic
 from covidcxr.logs import progress
 from covidcxr.runtime import configure, set_precision
@@ -126,6 +127,7 @@ def write_features(
     threads: int,
     batch_size: int = 32,
     mixed_precision: bool = False,
+    function: str | None = None,
 ) -> None:
     """Write the features of a cohort: of all images as they are, of training images in views.
 
@@ -157,6 +159,9 @@ def write_features(
         Seed of the run.
     threads
         Processor threads.
+    function
+        A transform of one's own, `file.py:function`, in the place of `transform`; see
+        `covidcxr.features.own_transform`.
     batch_size
         Images a forward pass.
     mixed_precision
@@ -185,8 +190,12 @@ def write_features(
     def fine(row: int) -> npt.NDArray[np.uint8]:
         return magnified(pixels[row])
 
+    own = load_transform(function) if function else None
+
     def view(position: int) -> npt.NDArray[np.uint8]:
         row, number = int(trained[position // views]), position % views
+        if own is not None:
+            return own_view(own, np.asarray(pixels[row]), ids[row], number, seed)
         return augmented_view(fine(row), ids[row], number, transform, seed)
 
     with atomic(output_clean) as temporary:

@@ -18,4 +18,5 @@ with step(snakemake.log[0]):
         seed=snakemake.params.seed,
         threads=snakemake.threads,
         mixed_precision=snakemake.params.mixed_precision,
+        function=snakemake.params.function,
     )
