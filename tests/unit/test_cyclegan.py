@@ -77,16 +77,21 @@ def tables(folder):
     return folder / "images.npy", folder / "manifest.csv", folder / "holdout.csv"
 
 
-def train(inputs, folder, *, xla=False, mixed_precision=False, **changed):
+def train(
+    inputs, folder, *, holdout="holdout.csv", fold=None, xla=False, mixed_precision=False, **changed
+):
     """Train, with everything written to `folder`; return `folder`."""
     train_cyclegan(
-        *tables(inputs),
+        *tables(inputs)[:2],
+        inputs / holdout,
         folder / "generator.keras",
         folder / "backward.keras",
         folder / "losses.csv",
         folder / "samples.png",
+        folder / "inputs.csv",
         checkpoints=folder / "checkpoints",
         settings=SETTINGS | changed,
+        left_out_fold=fold,
         seed=7,
         threads=1,
         mixed_precision=mixed_precision,
@@ -128,7 +133,7 @@ def weights(folder):
 def assert_same_result(one, other):
     for a, b in zip(weights(one), weights(other), strict=True):
         np.testing.assert_array_equal(a, b)
-    for name in ("losses.csv", "samples.png"):
+    for name in ("losses.csv", "samples.png", "inputs.csv"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
 
 

@@ -19,6 +19,7 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "images": 2,
         "cyclegan": 1,
         "synthesize": 1,
+        "lineage": 1,
         "weights": 3,
         "backbone": 3,
         "features": 6,
@@ -69,11 +70,22 @@ def test_no_synthetic_images_means_no_cyclegan(workflow: Workflow) -> None:
     assert not {
         "cyclegan",
         "synthesize",
+        "lineage",
         "fig2_synthetic",
         "audit_features",
         "audit_changes",
         "cycle_error",
     } & set(jobs)
+
+
+def test_cyclegan_per_fold_trains_one_more_for_each_fold_and_its_features(
+    workflow: Workflow,
+) -> None:
+    """The one on all folds stays, for figure 2 and the audit."""
+    jobs = workflow.planned(STUDY | {"cyclegan": STUDY["cyclegan"] | {"per_fold": True}})
+    made = {"cyclegan_of_fold": 5, "synthesize_of_fold": 5, "cyclegan": 1, "train": 30}
+    assert made.items() <= jobs.items()
+    assert jobs["features"] == 3 * (1 + 1 + 5)
 
 
 def test_random_weights_fetch_nothing(workflow: Workflow) -> None:

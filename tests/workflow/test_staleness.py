@@ -32,9 +32,9 @@ V2_ONLY = {
     "fig5_confusion": 1,
     **MEASURES,
 } | SCORES
-AUDIT = {"audit_features": 1, "audit_changes": 1, "cycle_error": 1}
+AUDIT = {"lineage": 1, "audit_features": 1, "audit_changes": 1, "cycle_error": 1}
 SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | AUDIT | V2_ONLY
-SPLIT = {"split": 1, "leakage": 1, "controls": 1} | TRAINING | LOGISTIC
+SPLIT = {"split": 1, "lineage": 1, "leakage": 1, "controls": 1} | TRAINING | LOGISTIC
 ALL_IMAGES = (
     {
         "manifest": 1,

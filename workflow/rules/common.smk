@@ -258,9 +258,11 @@ def synthetic_features(wildcards):
     """Features of the synthetic images, for the augmentations that use some."""
     if not config["augmentations"][wildcards.augmentation]["synthetic"]:
         return {}
-    bank = f"{RUN}/features/{wildcards.backbone}/synthetic"
+    fold = wildcards.get("fold") if config["cyclegan"]["per_fold"] else None
+    cohort = f"synthetic_{fold}" if fold else "synthetic"
+    bank = f"{RUN}/features/{wildcards.backbone}/{cohort}"
     return {
-        "synthetic": f"{RUN}/data/synthetic.csv",
+        "synthetic": f"{RUN}/data/{cohort}.csv",
         "synthetic_clean": f"{bank}/clean.npy",
         "synthetic_views": f"{bank}/views.npy",
         "synthetic_rows": f"{bank}/rows.csv",

@@ -1,5 +1,10 @@
 """The CycleGAN and the synthetic images it makes of training images."""
 
+GAN_SETTINGS = {
+    key: value for key, value in config["cyclegan"].items() if key != "per_fold"
+}
+FOLDS_OF_GAN = FOLDS if config["cyclegan"]["per_fold"] else []
+
 
 rule cyclegan:
     input:
@@ -10,6 +15,7 @@ rule cyclegan:
         generator=update(f"{RUN}/cyclegan/generator.keras"),
         backward=update(f"{RUN}/cyclegan/backward_generator.keras"),
         losses=update(f"{RUN}/cyclegan/losses.csv"),
+        seen=update(f"{RUN}/cyclegan/inputs.csv"),
         samples=report(
             update(f"{RUN}/figures/cyclegan_samples.png"),
             category="CycleGAN",
@@ -28,7 +34,7 @@ rule cyclegan:
         mem_mb=memory(6000),
         runtime=minutes(600),
     params:
-        settings=config["cyclegan"],
+        settings=GAN_SETTINGS,
         seed=config["seed"],
         mixed_precision=config["performance"]["mixed_precision"],
         xla=config["performance"]["xla"],
@@ -106,5 +112,77 @@ rule cycle_error:
         "../scripts/cyclegan/cycle_error.py"
 
 
+use rule cyclegan as cyclegan_of_fold with:
+    input:
+        images=f"{RUN}/images/manifest.npy",
+        manifest=f"{RUN}/data/manifest.csv",
+        holdout=f"{RUN}/data/split.csv",
+    output:
+        generator=update(f"{RUN}/cyclegan/{{fold}}/generator.keras"),
+        backward=update(f"{RUN}/cyclegan/{{fold}}/backward_generator.keras"),
+        losses=update(f"{RUN}/cyclegan/{{fold}}/losses.csv"),
+        seen=update(f"{RUN}/cyclegan/{{fold}}/inputs.csv"),
+        samples=update(f"{RUN}/cyclegan/{{fold}}/samples.png"),
+    log:
+        f"{RUN}/logs/cyclegan/{{fold}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/cyclegan/{{fold}}.tsv"
+    message:
+        "Training the CycleGAN without {wildcards.fold}"
+
+
+use rule synthesize as synthesize_of_fold with:
+    input:
+        generator=f"{RUN}/cyclegan/{{fold}}/generator.keras",
+        images=f"{RUN}/images/manifest.npy",
+        manifest=f"{RUN}/data/manifest.csv",
+        holdout=f"{RUN}/data/split.csv",
+    output:
+        table=update(f"{RUN}/data/synthetic_{{fold}}.csv"),
+        images=update(f"{RUN}/images/synthetic_{{fold}}.npy"),
+        pictures=update(directory(f"{RUN}/synthetic_{{fold}}")),
+    log:
+        f"{RUN}/logs/synthesize/{{fold}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/synthesize/{{fold}}.tsv"
+    message:
+        "Making synthetic images without {wildcards.fold}"
+
+
+rule lineage:
+    input:
+        images=f"{RUN}/images/manifest.npy",
+        manifest=f"{RUN}/data/manifest.csv",
+        split=f"{RUN}/data/split.csv",
+        seen=[
+            f"{RUN}/cyclegan/inputs.csv",
+            *expand(f"{RUN}/cyclegan/{{fold}}/inputs.csv", fold=FOLDS_OF_GAN),
+        ],
+        synthetic=[
+            f"{RUN}/data/synthetic.csv",
+            *expand(f"{RUN}/data/synthetic_{{fold}}.csv", fold=FOLDS_OF_GAN),
+        ],
+    output:
+        table("lineage", "What the CycleGANs saw"),
+    log:
+        f"{RUN}/logs/lineage.log",
+    benchmark:
+        f"{RUN}/benchmarks/lineage.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    params:
+        names=["all", *FOLDS_OF_GAN],
+        by_patient=config["split"]["unit"] == "patient",
+        code=code("cyclegan/lineage"),
+    message:
+        "Checking that no CycleGAN saw an image that it must not have seen"
+    script:
+        "../scripts/cyclegan/lineage.py"
+
+
 if SYNTHETIC:
     REPORT_TABLES.append(f"{RUN}/tables/cycle_error.csv")
+    REPORT_TABLES.append(f"{RUN}/tables/lineage.csv")

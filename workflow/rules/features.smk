@@ -78,7 +78,7 @@ rule features:
     benchmark:
         f"{RUN}/benchmarks/features/{{backbone}}_{{cohort}}.tsv"
     wildcard_constraints:
-        cohort="manifest|synthetic",
+        cohort=r"manifest|synthetic(_fold\d+)?",
     conda:
         ENVIRONMENT
     threads: THREADS

@@ -23,6 +23,7 @@ from covidcxr.cyclegan.inputs import (
     position,
     random_crop,
     resize,
+    seen_table,
     to_grey_values,
     to_unit_range,
     training_rows,
@@ -323,7 +324,9 @@ def train_cyclegan(
     output_backward: str | Path,
     losses_csv: str | Path,
     samples_png: str | Path,
+    seen_csv: str | Path,
     *,
+    left_out_fold: int | None = None,
     checkpoints: str | Path,
     settings: Mapping[str, Any],
     seed: int,
@@ -349,6 +352,11 @@ def train_cyclegan(
         Table to write: `iteration`, `learning_rate` and the `LOSSES`, means over ten steps.
     samples_png
         Picture to write; rows are source images, translated, translated back, and target images.
+    seen_csv
+        Table to write: every image that was fed to the networks, see `inputs.seen_table`.
+    left_out_fold
+        Fold whose images are not used either; `holdout` is then `split.csv`. Its training starts
+        from the same weights as the one on all folds.
     checkpoints
         Folder for checkpoints and samples on the way; removed in the end.
     settings
@@ -369,8 +377,9 @@ def train_cyclegan(
     """
     options = CycleGANSettings(**settings)
     configure(threads=threads, seed=integer_seed(seed, "cyclegan"))
-    source, _ = training_rows(images, manifest, holdout, options.source_class)
-    target, _ = training_rows(images, manifest, holdout, options.target_class)
+    tables = images, manifest, holdout
+    source, source_rows = training_rows(*tables, options.source_class, left_out_fold)
+    target, target_rows = training_rows(*tables, options.target_class, left_out_fold)
     log.info(
         "CycleGAN of %d '%s' and %d '%s' training images at %d px",
         len(source), options.source_class, len(target), options.target_class, options.image_size,
@@ -407,6 +416,7 @@ def train_cyclegan(
         with atomic(path) as temporary:
             model.save(temporary)
     write_table(loss_table(history, options), losses_csv)
+    write_table(seen_table(source, source_rows, target, target_rows), seen_csv)
     write_samples(*averaged, source, target, samples_png)
     checkpoint.remove(checkpoints)
 

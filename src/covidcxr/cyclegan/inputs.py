@@ -1,5 +1,6 @@
 """What CycleGAN training and synthesis read: a class's training images, and draws from them."""
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -7,19 +8,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.data.tables import read_manifest, read_table
+from covidcxr.data.tables import read_manifest, read_split, read_table
 from covidcxr.errors import InputError
 from covidcxr.seeding import generator
 
 CROP_SHARE = 0.9
 """Smallest side of a random crop, as a share of the image side."""
 
+SEEN_COLUMNS = ["domain", "image_id", "patient_id", "label", "pixels"]
+
 Grey = npt.NDArray[np.uint8]
 Unit = npt.NDArray[np.float32]
 
 
 def training_rows(
-    images: str | Path, manifest: str | Path, holdout: str | Path, label: str
+    images: str | Path,
+    manifest: str | Path,
+    holdout: str | Path,
+    label: str,
+    left_out_fold: int | None = None,
 ) -> tuple[Grey, pd.DataFrame]:
     """Return the training images of one class and their manifest rows.
 
@@ -33,6 +40,8 @@ def training_rows(
         Table with `image_id` and `split`; only images with split `train` are returned.
     label
         The class.
+    left_out_fold
+        Images of this fold are not returned; `holdout` is then `split.csv`, which tells folds.
 
     Returns
     -------
@@ -50,7 +59,11 @@ def training_rows(
         raise InputError(
             f"{images} holds {len(array)} images but {manifest} {len(table)} rows; make both anew"
         )
-    split = read_table(holdout, ["image_id", "split"])
+    split = (
+        read_table(holdout, ["image_id", "split"])
+        if left_out_fold is None
+        else read_split(holdout).query("fold != @left_out_fold")
+    )
     training = table["image_id"].isin(split.loc[split["split"] == "train", "image_id"])
     chosen = training & (table["label"] == label)
     if not chosen.any():
@@ -59,6 +72,33 @@ def training_rows(
             "cyclegan.source_class and cyclegan.target_class"
         )
     return np.asarray(array[chosen.to_numpy()]), table[chosen].reset_index(drop=True)
+
+
+def pixel_digest(image: npt.NDArray[np.uint8]) -> str:
+    """Return the SHA-256 of an image's shape and grey values: what it shows, whatever its name."""
+    return hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
+
+
+def seen_table(
+    source: Grey, source_rows: pd.DataFrame, target: Grey, target_rows: pd.DataFrame
+) -> pd.DataFrame:
+    """Return what a training is fed, with the digest of each image's pixels.
+
+    The digests are of the arrays themselves: `covidcxr.cyclegan.lineage` finds by them which images
+    of the manifest were fed, and does not take the names' word for it.
+
+    Returns
+    -------
+    DataFrame
+        `SEEN_COLUMNS`: domain (`source`, `target`), image_id, patient_id, label, pixels (SHA-256).
+    """
+    parts = []
+    for domain, images, rows in (("source", source, source_rows), ("target", target, target_rows)):
+        part = rows[["image_id", "patient_id", "label"]].assign(
+            domain=domain, pixels=[pixel_digest(image) for image in images]
+        )
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)[SEEN_COLUMNS]
 
 
 def resize(image: Grey, size: int) -> Grey:

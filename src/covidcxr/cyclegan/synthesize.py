@@ -30,6 +30,7 @@ def synthesize(
     output_npy: str | Path,
     output_png_dir: str | Path,
     *,
+    left_out_fold: int | None = None,
     count: int,
     source_class: str,
     target_class: str,
@@ -67,6 +68,8 @@ def synthesize(
         The run's seed.
     threads
         CPU threads.
+    left_out_fold
+        Fold whose images are not translated; `holdout` is then `split.csv`.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def synthesize(
         If there are fewer than `count` training images of `source_class`.
     """
     configure(threads=threads, seed=integer_seed(seed, "synthesize"))
-    originals, rows = training_rows(images, manifest, holdout, source_class)
+    originals, rows = training_rows(images, manifest, holdout, source_class, left_out_fold)
     if count > len(rows):
         raise InputError(
             f"{count} synthetic images asked, but there are {len(rows)} training images of class "

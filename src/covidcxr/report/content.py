@@ -283,10 +283,14 @@ def _limits_of_protocol(run: Run) -> list[str]:
         )
     synthetic = [name for name, a in config["augmentations"].items() if a["synthetic"]]
     if synthetic and len(run.synthetic):
+        if not config["cyclegan"]["per_fold"]:
+            found.append(
+                "The CycleGAN learned from the training images of all folds, so the validation "
+                f"scores of {listing(synthetic)} are not independent of it; the test scores are."
+            )
         found.append(
-            "The CycleGAN learned from the training images of all folds, so the validation scores "
-            f"of {listing(synthetic)} are not independent of it; the test scores are. It "
-            "translates whatever tells its two classes apart, source and framing included."
+            "The CycleGAN translates whatever tells its two classes apart, source and framing "
+            "included."
         )
     if facts.mirror_used(config):
         found.append(

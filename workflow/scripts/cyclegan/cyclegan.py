@@ -5,6 +5,7 @@ from pathlib import Path
 from covidcxr.cyclegan.cyclegan import train_cyclegan
 from covidcxr.logs import step
 
+fold = snakemake.wildcards.get("fold")
 with step(snakemake.log[0]):
     train_cyclegan(
         snakemake.input.images,
@@ -14,6 +15,8 @@ with step(snakemake.log[0]):
         snakemake.output.backward,
         snakemake.output.losses,
         snakemake.output.samples,
+        snakemake.output.seen,
+        left_out_fold=int(fold.removeprefix("fold")) if fold else None,
         # Not a parameter: the name of the run would keep runs from sharing the result.
         checkpoints=Path(snakemake.output.generator).parent / "checkpoints",
         settings=snakemake.params.settings,

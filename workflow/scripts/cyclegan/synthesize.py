@@ -3,6 +3,7 @@
 from covidcxr.cyclegan.synthesize import synthesize
 from covidcxr.logs import step
 
+fold = snakemake.wildcards.get("fold")
 with step(snakemake.log[0]):
     synthesize(
         snakemake.input.generator,
@@ -12,6 +13,7 @@ with step(snakemake.log[0]):
         snakemake.output.table,
         snakemake.output.images,
         snakemake.output.pictures,
+        left_out_fold=int(fold.removeprefix("fold")) if fold else None,
         count=snakemake.params.images,
         source_class=snakemake.params.source_class,
         target_class=snakemake.params.target_class,

@@ -1,0 +1,189 @@
+"""What a CycleGAN saw is told by the pixels that it was fed, and a planted leak is found."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from covidcxr.cyclegan import cyclegan as training
+from covidcxr.cyclegan import inputs as reading
+from covidcxr.cyclegan import synthesize as synthesis
+from covidcxr.cyclegan.cyclegan import train_cyclegan
+from covidcxr.cyclegan.lineage import write_lineage
+from covidcxr.cyclegan.synthesize import synthesize
+from covidcxr.data.tables import MANIFEST_COLUMNS
+from covidcxr.errors import InputError
+
+SETTINGS = {
+    "source_class": "well",
+    "target_class": "ill",
+    "image_size": 32,
+    "iterations": 1,
+    "decay_from": 0.5,
+    "filters": 4,
+    "residual_blocks": 1,
+    "learning_rate": 2e-4,
+    "cycle_weight": 10.0,
+    "identity_weight": 5.0,
+    "pool_size": 2,
+    "ema_decay": 0.999,
+    "checkpoint_every": 9,
+}
+
+
+def film(rng):
+    """Smooth noise of 48 px: no two alike to a perceptual hash."""
+    return cv2.resize(rng.integers(0, 256, (12, 12), dtype=np.uint8), (48, 48))
+
+
+@pytest.fixture(autouse=True)
+def no_arithmetic(monkeypatch):
+    """Leave out the steps' arithmetic: what is fed is under test, and tracing takes its time."""
+    monkeypatch.setattr(training, "_advance", lambda *_: np.zeros(len(training.LOSSES), np.float32))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Twelve patients, two images each: the first six are well; folds 0 and 1, and tests."""
+    rng = np.random.default_rng(3)
+    np.save(tmp_path / "images.npy", np.stack([film(rng) for _ in range(24)]))
+    ids = [f"a-{i:02d}" for i in range(24)]
+    table = pd.DataFrame(
+        {
+            "image_id": ids,
+            "path": ids,
+            "label": ["well"] * 12 + ["ill"] * 12,
+            "patient_id": [f"a:p{i // 2}" for i in range(24)],
+            "source": "a",
+            "sha256": "0" * 64,
+        },
+        columns=MANIFEST_COLUMNS,
+    )
+    table.to_csv(tmp_path / "manifest.csv", index=False)
+    third = [i // 2 % 3 for i in range(24)]
+    split = pd.DataFrame(
+        {
+            "image_id": ids,
+            "split": ["test" if t == 2 else "train" for t in third],
+            "fold": pd.array([None if t == 2 else t for t in third], "Int64"),
+        }
+    )
+    split.to_csv(tmp_path / "split.csv", index=False)
+    return tmp_path
+
+
+def make(run, fold=None):
+    """Train and synthesise without `fold`, then check; return the table of the check."""
+    tables = run / "images.npy", run / "manifest.csv", run / "split.csv"
+    train_cyclegan(
+        *tables,
+        *(run / name for name in ("generator.keras", "backward.keras", "losses.csv", "s.png")),
+        run / "inputs.csv",
+        left_out_fold=fold,
+        checkpoints=run / "checkpoints",
+        settings=SETTINGS,
+        seed=7,
+        threads=1,
+    )
+    synthesize(
+        run / "generator.keras",
+        *tables,
+        *(run / name for name in ("synthetic.csv", "synthetic.npy", "png")),
+        left_out_fold=fold,
+        count=4,
+        source_class="well",
+        target_class="ill",
+        image_size=48,
+        gan_size=32,
+        seed=7,
+    )
+    return verdict(run, fold)
+
+
+def verdict(run, fold=None, *, by_patient=True):
+    write_lineage(
+        *(run / name for name in ("images.npy", "manifest.csv", "split.csv")),
+        [run / "inputs.csv"],
+        [run / "synthetic.csv"],
+        run / "lineage.csv",
+        names=["all" if fold is None else f"fold{fold}"],
+        by_patient=by_patient,
+    )
+    return pd.read_csv(run / "lineage.csv")
+
+
+@pytest.mark.parametrize("fold", [None, 1])
+def test_a_generator_saw_the_training_images_and_without_a_fold_those_of_the_others(run, fold):
+    found = make(run, fold)
+    assert (found["found"] == 0).all()
+    assert set(found["compared"]) == {4, 16 if fold is None else 8}
+    split = pd.read_csv(run / "split.csv").set_index("image_id")
+    seen = pd.read_csv(run / "inputs.csv", dtype=str)
+    allowed = split[(split["split"] == "train") & (split["fold"] != fold)].index
+    assert set(seen["image_id"]) == set(allowed)
+
+
+def everything(images, manifest, holdout, label, left_out_fold=None):
+    """Read every image of the class, whatever the split: the leak to be found."""
+    table = pd.read_csv(manifest, dtype=str)
+    chosen = table["label"] == label
+    return np.load(images)[chosen.to_numpy()], table[chosen].reset_index(drop=True)
+
+
+def test_a_test_image_among_the_training_images_is_found(run, monkeypatch):
+    monkeypatch.setattr(training, "training_rows", everything)
+    with pytest.raises(InputError, match="8 of 24 images are a held-out image"):
+        make(run)
+
+
+def test_a_test_image_that_is_fed_under_a_training_images_name_is_found(run, monkeypatch):
+    """The record names training images only, as intended; the pixels tell."""
+
+    def disguised(images, manifest, holdout, label, left_out_fold=None):
+        films, rows = reading.training_rows(images, manifest, holdout, label, left_out_fold)
+        films[0] = np.load(images)[{"well": 4, "ill": 16}[label]]
+        return films, rows
+
+    monkeypatch.setattr(training, "training_rows", disguised)
+    with pytest.raises(InputError, match="another image than named, such as a-00"):
+        make(run)
+
+
+def test_an_image_of_the_fold_left_out_is_found(run, monkeypatch):
+    def all_folds(images, manifest, holdout, label, left_out_fold=None):
+        return reading.training_rows(images, manifest, holdout, label)
+
+    monkeypatch.setattr(training, "training_rows", all_folds)
+    with pytest.raises(InputError, match="'fold1': 8 of 16 images are a held-out image"):
+        make(run, 1)
+
+
+def test_a_translated_test_image_is_found(run, monkeypatch):
+    monkeypatch.setattr(synthesis, "training_rows", everything)
+    with pytest.raises(InputError, match=r"such as a-0[45]|such as a-1[01]"):
+        make(run)
+
+
+def test_another_image_of_a_test_patient_is_found_unless_the_split_is_by_image(run):
+    make(run)
+    table = pd.read_csv(run / "manifest.csv", dtype=str)
+    table.loc[4, "patient_id"] = "a:p0"
+    table.to_csv(run / "manifest.csv", index=False)
+    with pytest.raises(InputError, match="2 of 16 images are a patient of one"):
+        verdict(run)
+    found = verdict(run, by_patient=False).set_index(["images", "check"])["found"]
+    assert found["fed", "a patient of one"] == 2
+    assert found["fed", "a held-out image"] == 0
+
+
+def test_a_brightened_copy_of_a_test_image_is_found_and_so_are_pixels_of_no_image(run):
+    make(run)
+    films = np.load(run / "images.npy")
+    films[4] = np.clip(films[0].astype(float) * 0.9 + 10, 0, 255).astype(np.uint8)
+    np.save(run / "images.npy", films)
+    with pytest.raises(InputError, match="1 of 16 images are a near copy of one, such as a-00"):
+        verdict(run)
+    films[0] = film(np.random.default_rng(9))
+    np.save(run / "images.npy", films)
+    with pytest.raises(InputError, match="1 of 16 images are no image of the run, such as a-00"):
+        verdict(run)
