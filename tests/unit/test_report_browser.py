@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from covidcxr.report.report import write_report
-from tests.unit.report_inputs import made_up_run
+from tests.unit.report_inputs import Inputs, made_up_run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 EXECUTABLE = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -145,19 +146,49 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     started.close()
 
 
+def add_sections(inputs: Inputs) -> None:
+    """Give the run the tables and figures of the sections on explanations and export."""
+    models = pd.DataFrame({"backbone": ["VGG16", "ResNet50"], "augmentation": "v1"})
+    shares = {
+        f"{region}_{what}": 0.4
+        for region in ("lungs", "lesion")
+        for what in ("share", "low", "high", "area")
+    }
+    areas = ("deletion", "deletion_random", "insertion", "insertion_random")
+    stages = [f"correlation_{stage}" for stage in ("head", "last_block", "all")]
+    inputs.frames["explanations"] = models.assign(
+        images=20, empty=1, lungs_images=19, lesion_images=0, curve_images=6, **shares
+    ).assign(**dict.fromkeys([*areas, *stages], 0.5))
+    inputs.frames["timelines"] = models.assign(patient_id="clinic:1", day=1.0)
+    inputs.frames["export"] = models.assign(
+        model="fold0",
+        format="int8",
+        n=20,
+        changed=[0, 1],
+        published_mb=57.0,
+        size_mb=15.0,
+        milliseconds=20.0,
+        **dict.fromkeys(["accuracy", "low", "high", "agreement", "largest_difference"], 0.9),
+    )
+    for name in ("explanations", "timelines"):
+        inputs.figures[name] = inputs.figures["fig4_loss"]
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     inputs = made_up_run(folder)
+    add_sections(inputs)
     write_report(folder / "report.html", **inputs.arguments())
     return folder / "report.html"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_does_not_overflow_sideways_even_unfolded(
-    browser: Browser, report: Path, width: int
+    browser: Browser, report: Path, width: int, scheme: str
 ) -> None:
-    browser.open(report, width)
+    browser.open(report, width, scheme=scheme)
     browser.ask("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert browser.ask("innerWidth") == width
     assert browser.ask("document.documentElement.scrollWidth") <= width
@@ -246,3 +277,40 @@ def test_printed_report_has_the_folded_tables_too(browser: Browser, report: Path
     assert heights["config"] > 100
     printed = browser.call("Page.printToPDF", preferCSSPageSize=True)["data"]
     assert base64.b64decode(printed).startswith(b"%PDF")
+
+
+def test_every_image_has_a_text_for_who_cannot_see_it(browser: Browser, report: Path) -> None:
+    browser.open(report, 1280)
+    texts = browser.ask("[...document.querySelectorAll('figure img')].map(image => image.alt)")
+    assert len(texts) >= 9
+    assert all(len(text) > 20 for text in texts), texts
+
+
+def test_every_inner_link_has_its_place_and_every_section_its_link(
+    browser: Browser, report: Path
+) -> None:
+    browser.open(report, 1280)
+    broken = browser.ask(
+        "[...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.getAttribute('href'))"
+        ".filter(href => href.length > 1 && !document.getElementById(href.slice(1)))"
+    )
+    assert broken == []
+    linked = browser.ask(
+        "[...document.querySelectorAll('nav a')].map(a => a.getAttribute('href').slice(1))"
+    )
+    assert {"explanation-measures", "export"} <= set(linked)
+
+
+@pytest.mark.parametrize("name", ["fig4-loss", "fig5-confusion"])
+def test_curves_and_matrices_fill_the_printed_page_on_white(
+    browser: Browser, report: Path, name: str
+) -> None:
+    # A4 without margins of 2 cm is 640 px wide; the scheme of the screen must not reach the paper.
+    browser.open(report, 640, scheme="dark")
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    browser.call("Emulation.setEmulatedMedia", media="print", features=[dark])
+    width = browser.ask(f"document.querySelector('#{name} img').getBoundingClientRect().width")
+    paper = browser.ask("getComputedStyle(document.body).backgroundColor")
+    browser.call("Emulation.setEmulatedMedia", media="")
+    assert width > 0.85 * 640
+    assert paper in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
