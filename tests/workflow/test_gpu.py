@@ -6,7 +6,15 @@ from itertools import combinations, product
 
 from .conftest import Workflow
 
-GPU_RULES = {"cyclegan", "synthesize", "features", "gradcam"}
+GPU_RULES = {
+    "cyclegan",
+    "synthesize",
+    "cycle_error",
+    "features",
+    "control_features",
+    "gradcam",
+    "explanations",
+}
 
 Span = tuple[str, float, float]
 
