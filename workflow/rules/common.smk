@@ -102,11 +102,9 @@ def code(step):
     return code_digest(ROOT / "workflow/scripts" / f"{step}.py")
 
 
-def of_type(kind):
+def of_type(kind, sources=config["sources"]):
     """Names of the sources of a type."""
-    return [
-        name for name, options in config["sources"].items() if options["type"] == kind
-    ]
+    return [name for name, options in sources.items() if options["type"] == kind]
 
 
 def sources_of(kind):

@@ -305,10 +305,13 @@ rule lungs:
     input:
         manifest=f"{RUN}/data/manifest.csv",
         images=f"{RUN}/images/manifest.npy",
-        masked=expand(f"{RUN}/phantoms/{{source}}/images", source=of_type("phantom")),
+        masked=expand(
+            f"{RUN}/phantoms/{{source}}/images",
+            source=of_type("phantom", STUDY_SOURCES),
+        ),
         boxed=expand(
             f"{RESOURCES}/{{source}}/lung_boxes.json",
-            source=of_type("covid_chestxray"),
+            source=of_type("covid_chestxray", STUDY_SOURCES),
         ),
         # Part of what the step computes, like its code, but no code.
         coefficients=str(ROOT / "src/covidcxr/data/lung_boxes.npz"),
@@ -325,8 +328,8 @@ rule lungs:
         mem_mb=memory(1000),
         runtime=minutes(20),
     params:
-        phantoms=of_type("phantom"),
-        collections=of_type("covid_chestxray"),
+        phantoms=of_type("phantom", STUDY_SOURCES),
+        collections=of_type("covid_chestxray", STUDY_SOURCES),
         code=code("data/lungs"),
     message:
         "Telling the lungs of every image"
