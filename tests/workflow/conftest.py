@@ -40,6 +40,7 @@ TINY: Config = {
     "augmentations": {"v1": {"synthetic": 0}, "v2": {"synthetic": 2}},
     "training": {"epochs": 2},
     "explain": {"images": 2},
+    "repeats": 1,
     "performance": {"threads": 1},
     "cyclegan": {
         "image_size": 32,

@@ -48,6 +48,8 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "audit_features": 1,
         "audit_changes": 1,
         "cycle_error": 1,
+        "repeats": 3,
+        "synthetic_effect": 1,
         "fig3_architecture": 1,
         "fig4_loss": 1,
         "fig5_confusion": 1,
@@ -75,6 +77,7 @@ def test_no_synthetic_images_means_no_cyclegan(workflow: Workflow) -> None:
         "audit_features",
         "audit_changes",
         "cycle_error",
+        "repeats",
     } & set(jobs)
 
 

@@ -32,7 +32,8 @@ V2_ONLY = {
     "fig5_confusion": 1,
     **MEASURES,
 } | SCORES
-AUDIT = {"lineage": 1, "audit_features": 1, "audit_changes": 1, "cycle_error": 1}
+REPEATS = {"repeats": 1, "synthetic_effect": 1}
+AUDIT = {"lineage": 1, "audit_features": 1, "audit_changes": 1, "cycle_error": 1} | REPEATS
 SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | AUDIT | V2_ONLY
 SPLIT = {"split": 1, "lineage": 1, "leakage": 1, "controls": 1} | TRAINING | LOGISTIC
 ALL_IMAGES = (
@@ -58,7 +59,7 @@ def changed(change: Callable[[Config], object]) -> Config:
 
 CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     "nothing": (lambda c: None, {}),
-    "learning rate": (lambda c: c["training"].update(learning_rate=0.01), TRAINING),
+    "learning rate": (lambda c: c["training"].update(learning_rate=0.01), TRAINING | REPEATS),
     "one backbone added": (
         lambda c: (
             c["backbones"].append("MobileNetV2"),
@@ -67,6 +68,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
         {"backbone": 1, "features": 2, "train": 4, "ensemble": 2, "model_table": 1}
         | LOGISTIC
         | {"all_backbones": 2, "audit_features": 1}
+        | REPEATS
         | SCORES
         | FIGURES
         | MAPS
@@ -74,7 +76,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "a fold more": (
         lambda c: c["split"].update(folds=3),
-        SPLIT | {"train": 6},
+        SPLIT | {"train": 6} | REPEATS,
     ),
     "CycleGAN iterations": (
         lambda c: c["cyclegan"].update(iterations=6),
@@ -98,7 +100,10 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "transform of v1": (
         lambda c: c.update(transform={"rotation": 20}),
-        {"features": 2, "audit_features": 1, "leakage": 1, "controls": 1} | TRAINING | LOGISTIC,
+        {"features": 2, "audit_features": 1, "leakage": 1, "controls": 1}
+        | TRAINING
+        | LOGISTIC
+        | REPEATS,
     ),
     "inner layers pooled too": (
         lambda c: c.update(pooled_layers={"MobileNet": ["conv_pw_11_relu"]}),
@@ -157,6 +162,7 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
             "operating_point": 1,
             "audit_features": 1,
             "audit_changes": 1,
+            "synthetic_effect": 1,
             "report": 1,
         }
         | FIGURES,

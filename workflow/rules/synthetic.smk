@@ -78,3 +78,93 @@ if SYNTHETIC:
         f"{RUN}/tables/{name}.csv" for name in ("audit_summary", "audit_changes")
     ]
     REPORT_FIGURES.append("audit_changes")
+
+
+# Cheap because a head on cached features trains in a second; other settings have nothing cached to repeat on.
+REPEATS = config["repeats"] if SYNTHETIC and HEAD_ONLY else 0
+
+
+rule repeats:
+    input:
+        clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
+        views=f"{RUN}/features/{{backbone}}/manifest/views.npy",
+        rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
+        synthetic_clean=f"{RUN}/features/{{backbone}}/synthetic/clean.npy",
+        synthetic_views=f"{RUN}/features/{{backbone}}/synthetic/views.npy",
+        synthetic_rows=f"{RUN}/features/{{backbone}}/synthetic/rows.csv",
+        manifest=f"{RUN}/data/manifest.csv",
+        holdout=f"{RUN}/data/holdout.csv",
+        synthetic=f"{RUN}/data/synthetic.csv",
+    output:
+        update(f"{RUN}/repeats/{{backbone}}.csv"),
+    log:
+        f"{RUN}/logs/repeats/{{backbone}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/repeats/{{backbone}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(120),
+    params:
+        classes=CLASSES,
+        augmentations={
+            name: settings["synthetic"]
+            for name, settings in config["augmentations"].items()
+        },
+        settings=config["training"],
+        unit=config["split"]["unit"],
+        folds=config["split"]["folds"],
+        repeats=REPEATS,
+        seed=config["seed"],
+        code=code("classify/repeats"),
+    message:
+        "Repeating {wildcards.backbone} with other seeds and folds"
+    script:
+        "../scripts/classify/repeats.py"
+
+
+rule synthetic_effect:
+    input:
+        expand(f"{RUN}/repeats/{{backbone}}.csv", backbone=BACKBONES),
+    output:
+        **figure("synthetic_effect", "CycleGAN", "Do synthetic images help?"),
+        table=table("synthetic_effect", "Do synthetic images help?"),
+        repeats=update(f"{RUN}/tables/synthetic_effect_repeats.csv"),
+        detectable=update(f"{RUN}/tables/detectable_effect.csv"),
+    log:
+        f"{RUN}/logs/synthetic_effect.log",
+    benchmark:
+        f"{RUN}/benchmarks/synthetic_effect.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    params:
+        backbones=BACKBONES,
+        classes=CLASSES,
+        target_class=config["cyclegan"]["target_class"],
+        synthetic_arms=[
+            name
+            for name, settings in config["augmentations"].items()
+            if settings["synthetic"]
+        ],
+        seed=config["seed"],
+        code=code("evaluate/synthetic_effect"),
+    message:
+        "Comparing training with and without synthetic images"
+    script:
+        "../scripts/evaluate/synthetic_effect.py"
+
+
+if REPEATS:
+    REPORT_TABLES += [
+        f"{RUN}/tables/{name}.csv"
+        for name in (
+            "synthetic_effect",
+            "synthetic_effect_repeats",
+            "detectable_effect",
+        )
+    ]
+    REPORT_FIGURES.append("synthetic_effect")

@@ -1,7 +1,7 @@
 """Training of one classifier: one backbone, one augmentation, one fold, on cached features."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,6 +159,36 @@ def fit(
     fitting: Fitting,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
+    """Fit a classifier under a progress bar, see `fit_watched`."""
+    with progress(total=fitting.epochs, desc="training", unit="epoch") as bar:
+
+        def show(record: Mapping[str, float]) -> None:
+            losses = {name: f"{record[name]:.3f}" for name in ("loss", "val_loss")}
+            bar.set_postfix(losses, refresh=False)
+            bar.update()
+
+        return fit_watched(
+            classifier,
+            training,
+            classes,
+            validation,
+            validation_classes,
+            fitting,
+            rng,
+            show,
+        )
+
+
+def fit_watched(
+    classifier: keras.Model,
+    training: Callable[[int], npt.NDArray[np.generic]],
+    classes: npt.NDArray[np.int64],
+    validation: npt.NDArray[np.generic],
+    validation_classes: npt.NDArray[np.int64],
+    fitting: Fitting,
+    rng: np.random.Generator,
+    watch: Callable[[Mapping[str, float]], None],
+) -> pd.DataFrame:
     """Fit a classifier in place by Adam on cross-entropy; leave it at its best validation epoch.
 
     An epoch is one TensorFlow graph that loops over the batches, since a step on cached vectors is
@@ -176,6 +206,8 @@ def fit(
         [v, *cut] and int64 [v].
     rng
         Shuffles the batches.
+    watch
+        Called after each epoch with its record.
 
     Returns
     -------
@@ -200,32 +232,30 @@ def fit(
     records = []
     best_loss = np.inf
     best = [variable.numpy() for variable in classifier.trainable_variables]
-    with progress(total=fitting.epochs, desc="training", unit="epoch") as bar:
-        for epoch in range(fitting.epochs):
-            index, present = shuffled_batches(len(classes), fitting.batch_size, rng)
-            loss, accuracy = run_epoch(
-                tf.constant(training(epoch)), tf.constant(classes, tf.int32), index, present
+    for epoch in range(fitting.epochs):
+        index, present = shuffled_batches(len(classes), fitting.batch_size, rng)
+        loss, accuracy = run_epoch(
+            tf.constant(training(epoch)), tf.constant(classes, tf.int32), index, present
+        )
+        predicted = in_pieces(infer, validation)
+        val_loss = cross_entropy(predicted, validation_classes)
+        record = {
+            "epoch": epoch + 1,
+            "loss": float(loss),
+            "accuracy": float(accuracy),
+            "val_loss": val_loss,
+            "val_accuracy": float((predicted.argmax(axis=1) == validation_classes).mean()),
+        }
+        if not np.isfinite([record["loss"], val_loss]).all():
+            raise InputError(
+                f"training diverged in epoch {epoch + 1} (loss {record['loss']}, validation "
+                f"loss {val_loss}): lower training: learning_rate, now {fitting.learning_rate}"
             )
-            predicted = in_pieces(infer, validation)
-            val_loss = cross_entropy(predicted, validation_classes)
-            record = {
-                "epoch": epoch + 1,
-                "loss": float(loss),
-                "accuracy": float(accuracy),
-                "val_loss": val_loss,
-                "val_accuracy": float((predicted.argmax(axis=1) == validation_classes).mean()),
-            }
-            if not np.isfinite([record["loss"], val_loss]).all():
-                raise InputError(
-                    f"training diverged in epoch {epoch + 1} (loss {record['loss']}, validation "
-                    f"loss {val_loss}): lower training: learning_rate, now {fitting.learning_rate}"
-                )
-            if val_loss < best_loss:
-                best_loss = val_loss
-                best = [variable.numpy() for variable in classifier.trainable_variables]
-            records.append(record)
-            bar.set_postfix(loss=f"{record['loss']:.3f}", val_loss=f"{val_loss:.3f}", refresh=False)
-            bar.update()
+        if val_loss < best_loss:
+            best_loss = val_loss
+            best = [variable.numpy() for variable in classifier.trainable_variables]
+        records.append(record)
+        watch(record)
     for variable, value in zip(classifier.trainable_variables, best, strict=True):
         variable.assign(value)
     history = pd.DataFrame(records)

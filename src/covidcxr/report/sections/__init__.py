@@ -22,6 +22,7 @@ from covidcxr.report.sections import (
     shortcuts,
     split_comparison,
     synthetic_audit,
+    synthetic_effect,
 )
 from covidcxr.report.sections.section import Section
 
@@ -33,6 +34,7 @@ BODY: tuple[Maker, ...] = (
     external.section,
     leakage.section,
     shortcuts.section,
+    synthetic_effect.section,
     synthetic_audit.section,
     intervals.section,
     calibration.section,
