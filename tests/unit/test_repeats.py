@@ -323,7 +323,7 @@ def test_the_report_states_the_finding_whichever_way_it_falls(
 
 
 def test_only_comparisons_with_synthetic_images_set_what_can_be_detected() -> None:
-    table = compared(table_of_repeats({"v1": {1}, "v2": {2}, COPIES: {3}})).reset_index()
+    table = compared(table_of_repeats({"v1": {0}, "v2": {2}, COPIES: {3}})).reset_index()
     found = detectable_effects(table.assign(backbone="tiny"), ["v2"])
     assert found["arm"].tolist() == ["v2", "v2"]
     assert found["n"].tolist() == [60, 20]
