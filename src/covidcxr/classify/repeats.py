@@ -146,6 +146,8 @@ def write_repeats(
         Features and tables do not belong together, or training diverged.
     """
     configure(threads=threads, seed=integer_seed(seed, "repeats", backbone))
+    # Every head is a graph of its own, of which TensorFlow warns each time.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     table = read_manifest(manifest).merge(
         read_table(holdout, ["image_id", "split"]), on="image_id", validate="one_to_one"
     )
