@@ -1,10 +1,11 @@
 import cv2
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 from covidcxr.cyclegan.networks import build_generator
-from covidcxr.cyclegan.synthesize import synthesize
+from covidcxr.cyclegan.synthesize import synthesize, translate
 from covidcxr.data.tables import MANIFEST_COLUMNS
 from covidcxr.errors import InputError
 
@@ -75,6 +76,14 @@ def test_image_is_the_translation_of_its_source(inputs):
         small = cv2.resize(originals[int(image_id[-2:])], (32, 32), interpolation=cv2.INTER_AREA)
         out = np.asarray(model(small[None, ..., None] / np.float32(127.5) - 1))[0, ..., 0]
         np.testing.assert_allclose(image, (out + 1) * 127.5, atol=0.51)
+
+
+def test_an_unchanged_image_stays_as_sharp_as_it_was(tmp_path):
+    """A generator that changes nothing gives back the original, not its small copy enlarged."""
+    inputs = keras.Input((32, 32, 1))
+    identity = keras.Model(inputs, keras.layers.Activation("linear")(inputs))
+    images = np.random.default_rng(0).integers(0, 256, (2, 96, 96), dtype=np.uint8)
+    np.testing.assert_array_equal(translate(identity, images, 32, 96), images)
 
 
 def test_fewer_images_are_the_first_of_more(inputs):

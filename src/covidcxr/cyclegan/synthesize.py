@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from covidcxr.cyclegan.inputs import Grey, resize, to_grey_values, to_unit_range, training_rows
+from covidcxr.data.images import resize as square
 from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
@@ -103,9 +104,11 @@ def draw_order(available: int, seed: int) -> np.ndarray:
 
 
 def translate(model: keras.Model, images: Grey, gan_size: int, image_size: int) -> Grey:
-    """Translate images at the generator's size and bring the result to `image_size`.
+    """Translate images at the generator's size and add the change to them at `image_size`.
 
-    Shrunk by area averages, enlarged by bicubic interpolation.
+    The generator sees the image shrunk by area averages. What it changes, its output less its
+    input, is enlarged by bicubic interpolation and added to the original: the patient's anatomy
+    keeps the sharpness that the generator's size cannot hold (measured in docs/cyclegan.md).
 
     Parameters
     ----------
@@ -123,11 +126,12 @@ def translate(model: keras.Model, images: Grey, gan_size: int, image_size: int) 
     """
     made = np.empty((len(images), image_size, image_size), np.uint8)
     for i, image in enumerate(images):
-        inputs = to_unit_range(resize(image, gan_size))[None, ..., None]
+        inputs = to_unit_range(resize(image, gan_size))
         # Bicubic values overshoot: grey values are rounded and clipped last.
-        output = np.asarray(model(inputs, training=False), np.float32)[0, ..., 0]
-        enlarged = cv2.resize(output, (image_size, image_size), interpolation=cv2.INTER_CUBIC)
-        made[i] = to_grey_values(np.asarray(enlarged))
+        output = np.asarray(model(inputs[None, ..., None], training=False), np.float32)[0, ..., 0]
+        sides = (image_size, image_size)
+        change = cv2.resize(output - inputs, sides, interpolation=cv2.INTER_CUBIC)
+        made[i] = to_grey_values(to_unit_range(square(image, image_size)) + np.asarray(change))
     return made
 
 
