@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slurm lint format lock docs real clean
+.PHONY: demo test test-slurm bench lint format lock docs real clean
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores all --configfile config/demo.yaml
@@ -20,6 +20,11 @@ test-slurm: $(INSTALLED)
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge || \
 	    echo "SLURM cannot be installed here; its tests skip"; fi
 	$(BIN)/python -m pytest -rs tests/slurm
+
+# Every benchmark in turn; each prints its figures (benchmarks/README.md has measured ones).
+bench: $(INSTALLED)
+	for script in benchmarks/*.py; do \
+	    echo "== $$script" && TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python $$script || exit 1; done
 
 # The whole study on the images in ../shared (22 minutes on two cores).
 real: $(INSTALLED)

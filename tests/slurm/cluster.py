@@ -15,6 +15,7 @@ PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel", "sin
 CPUS = 4  # the rules' default threads, on whatever machine this is
 MEMORY_MB = 12000
 PARTITION = "test"
+ACCOUNT = "lab"
 
 
 def why_not() -> str | None:
@@ -40,6 +41,8 @@ class Submission:
     state: str
     memory: str
     gpus: str
+    account: str
+    submitted: str
     start: str
     end: str
 
@@ -84,11 +87,13 @@ class Cluster:
         """Return every job so far, ended ones too (`MinJobAge`), by number."""
         # Fields of --Format are cut at a width, hence the explicit ones.
         fields = ("JobID:20", "Name:60", "Comment:120", "State:20", "MinMemory:20")
-        fields += ("tres-per-job:40", "StartTime:30", "EndTime:30")
+        fields += ("tres-per-job:40", "Account:30", "SubmitTime:30", "StartTime:30", "EndTime:30")
         text = _output("squeue", "-h", "--states=all", f"--Format={','.join(fields)}")
         rows = []
         for line in text.splitlines():
-            number, run_id, comment, *rest = _columns(line, (20, 60, 120, 20, 20, 40, 30, 30))
+            number, run_id, comment, *rest = _columns(
+                line, (20, 60, 120, 20, 20, 40, 30, 30, 30, 30)
+            )
             rule = comment.removeprefix("rule_").split("_wildcards_")[0]
             rows.append(Submission(int(number), run_id, rule, *rest))
         return sorted(rows, key=lambda row: row.number)

@@ -51,6 +51,8 @@ TINY: Config = {
     },
 }
 
+DEMO: Config = yaml.safe_load((REPOSITORY / "config/demo.yaml").read_text())
+
 
 @dataclass(frozen=True)
 class Workflow:

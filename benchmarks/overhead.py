@@ -1,0 +1,75 @@
+"""Overheads: imports of each rule's adapter, Snakemake's planning of 1,000 trainings.
+
+An adapter's imports are what a job does before its first useful work, after Python has started.
+"""
+
+import argparse
+import ast
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+SCRIPTS = Path("workflow/scripts")
+
+
+def imports_of(adapter: Path) -> str:
+    """Return the import statements at the top of a script."""
+    tree = ast.parse(adapter.read_text())
+    return "\n".join(
+        ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
+    )
+
+
+def seconds(*command: str) -> tuple[float, float]:
+    """Run a command; return its wall-clock and CPU seconds (user and system, children included)."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": "src"})
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3, help="the least of so many is told")
+    repeats = parser.parse_args().repeats
+    print("| what | seconds | CPU seconds | TensorFlow |\n|---|---|---|---|")
+    for adapter in sorted(SCRIPTS.glob("*/*.py")):
+        code = f"{imports_of(adapter)}\nimport sys\nprint('tensorflow' in sys.modules)"
+        wall, cpu = min(seconds(sys.executable, "-c", code) for _ in range(repeats))
+        loaded = subprocess.run(
+            [sys.executable, "-c", code],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": "src"},
+        ).stdout.strip()
+        name = f"{adapter.parent.name}/{adapter.stem}"
+        print(f"| start of {name} | {wall:.2f} | {cpu:.2f} | {loaded} |", flush=True)
+    demo = yaml.safe_load(Path("config/demo.yaml").read_text())
+    many = demo | {
+        "run": "thousand",
+        "backbones": ["VGG16"],
+        "augmentations": {f"a{k}": {"synthetic": 0} for k in range(100)},
+        "explain": {"augmentation": "a0"},
+        "split": demo["split"] | {"test": 0.2, "folds": 10},
+    }
+    for name, config in (("the demo", demo), ("1,000 training jobs", many)):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "config.yaml"
+            path.write_text(yaml.safe_dump(config))
+            command = (sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all")
+            wall, cpu = seconds(*command, "--configfile", str(path))
+        print(f"| dry run of {name} | {wall:.1f} | {cpu:.1f} | |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Time and memory against the number of images: duplicate search, splits, manifest of phantoms.
+
+Each row runs in a process of its own, so that its peak memory is its own.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from covidcxr.data.hash_index import HashIndex
+from covidcxr.data.holdout import draw_holdout
+from covidcxr.data.images import write_images
+from covidcxr.data.manifest import HASH_BITS, MAX_DISTANCE, draw_order, examine_image
+from covidcxr.data.split import draw_folds
+
+
+def search(number: int) -> None:
+    """Admit random hashes one by one, each held against all before."""
+    hashes = np.random.default_rng(0).integers(0, 2**64, (number, 4), dtype=np.uint64)
+    index = HashIndex(HASH_BITS, MAX_DISTANCE)
+    for value in hashes:
+        index.nearest(value)
+        index.add(value)
+
+
+def brute_force(number: int) -> None:
+    """Do the same by comparing with all (what `HashIndex` replaced)."""
+    hashes = np.random.default_rng(0).integers(0, 2**64, (number, 4), dtype=np.uint64)
+    for i in range(1, number):
+        np.bitwise_count(hashes[:i] ^ hashes[i]).sum(axis=1, dtype=int).argmin()
+
+
+def split(number: int) -> None:
+    """Draw test set and five folds of `number` patients with one or more images each."""
+    rng = np.random.default_rng(0)
+    images = np.repeat(np.arange(number), rng.geometric(0.6, number))
+    table = pd.DataFrame({"patient_id": [f"s:{k}" for k in images]})
+    table["image_id"] = [f"i{k}" for k in range(len(table))]
+    table["label"] = np.array(["covid", "normal", "pneumonia"])[rng.integers(0, 3, number)[images]]
+    holdout = draw_holdout(table, unit="patient", test=0.2, seed=0)
+    draw_folds(table[holdout["split"] == "train"], unit="patient", folds=5, seed=0)
+
+
+def order(number: int) -> None:
+    """Give each candidate its place in the draw."""
+    draw_order(pd.DataFrame({"key": [str(k) for k in range(number)]}), "s", 0)
+
+
+def examine(number: int) -> None:
+    """Decode and hash `number` films (one file, again and again)."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = film(Path(folder))
+        for _ in range(number):
+            examine_image(path)
+
+
+def decode(number: int) -> None:
+    """Decode `number` films into one array on disk, 224 px."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "manifest.csv"
+        pd.DataFrame({"path": [str(film(Path(folder)))] * number}).to_csv(table, index=False)
+        write_images(table, Path(folder) / "images.npy", size=224, threads=2)
+
+
+def film(folder: Path) -> Path:
+    """Write a film of 512 px."""
+    import cv2
+
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    cv2.imwrite(str(folder / "film.png"), cv2.resize(noise, (512, 512)))
+    return folder / "film.png"
+
+
+TASKS: dict[str, tuple[Callable[[int], None], tuple[int, ...]]] = {
+    "duplicate search": (search, (1_000, 10_000, 100_000)),
+    "duplicate search by brute force": (brute_force, (1_000, 10_000)),
+    "test set and folds, patients": (split, (1_000, 10_000, 100_000)),
+    "order of the draw": (order, (1_000, 10_000, 100_000)),
+    "decode and hash": (examine, (100, 1_000)),
+    "decode into the array": (decode, (100, 1_000, 10_000)),
+}
+
+
+def measured(task: Callable[[int], None], number: int, answer: "multiprocessing.Queue") -> None:
+    """Put wall seconds, CPU seconds and peak memory in MB into `answer`."""
+    start, cpu = time.perf_counter(), time.process_time()
+    task(number)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    answer.put((time.perf_counter() - start, time.process_time() - cpu, peak))
+
+
+def main() -> None:
+    """Print one line for each task and number."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--most", type=int, default=100_000, help="largest number of images")
+    most = parser.parse_args().most
+    context = multiprocessing.get_context("spawn")
+    print("| step | images | seconds | CPU seconds | peak MB |\n|---|---|---|---|---|")
+    for name, (task, numbers) in TASKS.items():
+        for number in (number for number in numbers if number <= most):
+            answer = context.Queue()
+            process = context.Process(target=measured, args=(task, number, answer))
+            process.start()
+            wall, cpu, peak = answer.get()
+            process.join()
+            print(f"| {name} | {number:,} | {wall:.2f} | {cpu:.2f} | {peak:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
