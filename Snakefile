@@ -22,10 +22,10 @@ include: "workflow/rules/cyclegan.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/classify.smk"
 include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/populations.smk"
 include: "workflow/rules/external.smk"
 include: "workflow/rules/audits.smk"
 include: "workflow/rules/synthetic.smk"
+include: "workflow/rules/populations.smk"
 include: "workflow/rules/explain.smk"
 include: "workflow/rules/deploy.smk"
 include: "workflow/rules/report.smk"
@@ -70,3 +70,8 @@ rule figures:
 rule export:
     input:
         f"{RUN}/tables/export.csv",
+
+
+rule matrix:
+    input:
+        MATRIX,

@@ -213,6 +213,7 @@ def _check_references(config: Mapping[str, Any]) -> None:
                 f"config key '{key}.source': no source is called '{part['source']}'; "
                 f"'sources' defines {', '.join(sources)}"
             )
+    _check_populations(config)
     test = config["split"]["test"]
     if isinstance(test, dict) and set(test) != set(classes):
         raise InputError(
@@ -265,6 +266,33 @@ def _check_references(config: Mapping[str, Any]) -> None:
         raise InputError(
             f"config key 'explain.augmentation': '{shown}' is no augmentation; "
             f"'augmentations' defines {', '.join(config['augmentations'])}"
+        )
+
+
+def _check_populations(config: Mapping[str, Any]) -> None:
+    drawn_from = {
+        label: {part["source"] for part in parts} for label, parts in config["classes"].items()
+    }
+    for name, sources in config["populations"].items():
+        for source in sources:
+            if source not in set().union(*drawn_from.values()):
+                raise InputError(
+                    f"config key 'populations.{name}': no class is drawn from a source '{source}'"
+                )
+        for label, own in drawn_from.items():
+            if not own & set(sources):
+                raise InputError(
+                    f"config key 'populations.{name}': class '{label}' is drawn from none of "
+                    f"{', '.join(sources)}; name one of {', '.join(sorted(own))} too"
+                )
+    if config["populations"] and config["split"]["unit"] != "patient":
+        raise InputError(
+            "config key 'populations' needs split.unit 'patient': no patient may train and test"
+        )
+    if config["populations"] and all(a["synthetic"] for a in config["augmentations"].values()):
+        raise InputError(
+            "config key 'populations' needs an augmentation without synthetic images; a CycleGAN "
+            "learns from all populations"
         )
 
 

@@ -25,8 +25,8 @@ def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     [
         f"{folder}/{name}.yaml"
         for folder, names in {
-            "config": ("config", "demo", "adult", "mixed"),
-            "tests/real": ("config", "adult", "mixed"),
+            "config": ("config", "demo", "adult", "mixed", "matrix"),
+            "tests/real": ("config", "adult", "mixed", "matrix"),
         }.items()
         for name in names
     ],

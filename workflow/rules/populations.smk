@@ -65,3 +65,169 @@ rule confounding:
 
 REPORT_TABLES.append(f"{RUN}/tables/confounding.csv")
 REPORT_FIGURES.append("confounding")
+
+
+# The cross-population matrix: the run's features and its one split serve models of every population.
+# A CycleGAN learns from all populations, so augmentations with synthetic images are left out.
+POPULATION = f"{RUN}/populations/{{population}}"
+POPULATIONS = config["populations"]
+PLAIN = [
+    name
+    for name, settings in config["augmentations"].items()
+    if not settings["synthetic"]
+]
+MATRIX = [
+    f"{RUN}/tables/matrix.csv",
+    f"{RUN}/figures/matrix.png",
+    f"{RUN}/figures/matrix.svg",
+]
+
+
+wildcard_constraints:
+    population="|".join(POPULATIONS) or "(?!)",
+
+
+def population_models():
+    """(trained on, backbone, augmentation, external set or "", path) of every population's ensembles."""
+    own = f"{POPULATION}/predictions/{{backbone}}/{{augmentation}}/ensemble.csv"
+    external = f"{POPULATION}/predictions/external/{{set}}/{{backbone}}/{{augmentation}}/ensemble.csv"
+    names = ("population", "backbone", "augmentation", "set")
+    return [
+        (
+            *key,
+            (external if key[-1] else own).format(**dict(zip(names, key, strict=True))),
+        )
+        for backbone, augmentation in product(BACKBONES, PLAIN)
+        for population, tested in product(POPULATIONS, ["", *EXTERNAL])
+        for key in [(population, backbone, augmentation, tested)]
+    ]
+
+
+rule population:
+    input:
+        manifest=f"{RUN}/data/manifest.csv",
+        split=f"{RUN}/data/split.csv",
+    output:
+        manifest=update(f"{POPULATION}/manifest.csv"),
+        split=update(f"{POPULATION}/split.csv"),
+    log:
+        f"{RUN}/logs/population/{{population}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/population/{{population}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(500),
+        runtime=minutes(5),
+    params:
+        sources=lambda wildcards: POPULATIONS[wildcards.population],
+        code=code("data/population"),
+    message:
+        "Choosing the images of population {wildcards.population}"
+    script:
+        "../scripts/data/population.py"
+
+
+use rule train as population_train with:
+    input:
+        backbone=f"{RUN}/backbones/{{backbone}}.keras",
+        clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
+        views=f"{RUN}/features/{{backbone}}/manifest/views.npy",
+        rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
+        manifest=f"{POPULATION}/manifest.csv",
+        split=f"{POPULATION}/split.csv",
+    output:
+        model=update(
+            f"{POPULATION}/models/{{backbone}}/{{augmentation}}/{{fold}}.keras"
+        ),
+        history=update(
+            f"{POPULATION}/history/{{backbone}}/{{augmentation}}/{{fold}}.csv"
+        ),
+        predictions=update(
+            f"{POPULATION}/predictions/{{backbone}}/{{augmentation}}/{{fold}}.csv"
+        ),
+    log:
+        f"{RUN}/logs/population_train/{{population}}_{{backbone}}_{{augmentation}}_{{fold}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/population_train/{{population}}_{{backbone}}_{{augmentation}}_{{fold}}.tsv"
+    message:
+        "Training {wildcards.backbone} {wildcards.augmentation} {wildcards.fold} on {wildcards.population}"
+
+
+use rule ensemble as population_ensemble with:
+    input:
+        predictions=expand(
+            f"{POPULATION}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
+            model=FOLDS,
+            allow_missing=True,
+        ),
+        split=f"{POPULATION}/split.csv",
+    output:
+        update(f"{POPULATION}/predictions/{{backbone}}/{{augmentation}}/ensemble.csv"),
+    log:
+        f"{RUN}/logs/population_ensemble/{{population}}_{{backbone}}_{{augmentation}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/population_ensemble/{{population}}_{{backbone}}_{{augmentation}}.tsv"
+    message:
+        "Averaging the folds of {wildcards.backbone} {wildcards.augmentation} on {wildcards.population}"
+
+
+use rule score as population_score with:
+    input:
+        models=expand(
+            f"{POPULATION}/models/{{backbone}}/{{augmentation}}/{{model}}.keras",
+            model=FOLDS,
+            allow_missing=True,
+        ),
+        backbone=f"{RUN}/backbones/{{backbone}}.keras",
+        features=f"{RUN}/features/{{backbone}}/external/{{set}}.npy",
+        table=f"{RUN}/data/external/{{set}}.csv",
+    output:
+        update(
+            expand(
+                f"{POPULATION}/predictions/external/{{set}}/{{backbone}}/{{augmentation}}/{{model}}.csv",
+                model=FOLDS + ENSEMBLE,
+                allow_missing=True,
+            )
+        ),
+    log:
+        f"{RUN}/logs/population_score/{{population}}_{{set}}_{{backbone}}_{{augmentation}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/population_score/{{population}}_{{set}}_{{backbone}}_{{augmentation}}.tsv"
+    message:
+        "Scoring {wildcards.backbone} {wildcards.augmentation} of {wildcards.population} on {wildcards.set}"
+
+
+rule matrix_table:
+    input:
+        predictions=[record[-1] for record in population_models()],
+        manifest=f"{RUN}/data/manifest.csv",
+        split=f"{RUN}/data/split.csv",
+    output:
+        **figure("matrix", "Models", "Cross-population matrix"),
+        table=table("matrix", "Cross-population matrix"),
+    log:
+        f"{RUN}/logs/matrix_table.log",
+    benchmark:
+        f"{RUN}/benchmarks/matrix_table.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    params:
+        models=population_models(),
+        populations=POPULATIONS,
+        classes=CLASSES,
+        target=config["cyclegan"]["target_class"],
+        seed=config["seed"],
+        code=code("evaluate/matrix_table"),
+    message:
+        "Testing the models of each population on every population"
+    script:
+        "../scripts/evaluate/matrix_table.py"
+
+
+if POPULATIONS:
+    REPORT_TABLES.append(f"{RUN}/tables/matrix.csv")
+    REPORT_FIGURES.append("matrix")

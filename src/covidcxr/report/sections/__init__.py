@@ -18,6 +18,7 @@ from covidcxr.report.sections import (
     external,
     intervals,
     leakage,
+    matrix,
     operating_point,
     shortcuts,
     split_comparison,
@@ -31,6 +32,7 @@ Maker = Callable[[Run, Mapping[str, pd.DataFrame]], Section | None]
 BODY: tuple[Maker, ...] = (
     explanations.section,
     confounding.section,
+    matrix.section,
     external.section,
     leakage.section,
     shortcuts.section,
