@@ -102,6 +102,29 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
             r"'external\.x\.flu': there is no such class",
         ),
         (
+            lambda c: c.update(populations={"all": ["x"]}),
+            r"'populations\.all': no class is drawn from a source 'x'",
+        ),
+        (
+            lambda c: (
+                c["sources"].update(more={"type": "phantom"}),
+                c["classes"]["normal"].append({"source": "more"}),
+                c.update(populations={"some": ["more"]}),
+            ),
+            r"'populations\.some': class 'covid' is drawn from none of more",
+        ),
+        (
+            lambda c: c.update(populations={"all": ["phantoms"]}, split={"unit": "image"}),
+            r"'populations' needs split.unit 'patient'",
+        ),
+        (
+            lambda c: (
+                c.update(populations={"all": ["phantoms"]}),
+                c["augmentations"]["v1"].update(synthetic=2),
+            ),
+            r"'populations' needs an augmentation without synthetic images",
+        ),
+        (
             lambda c: c["sources"].update(
                 big={"type": "nih", "folder": "."}, small={"type": "nih_subset"}
             ),

@@ -147,3 +147,16 @@ def test_the_target_export_makes_all_backbones_where_the_run_lists_none(
     jobs = workflow.planned(STUDY | {"export": []}, "export")
     assert jobs["litert"] == 3
     assert "report" not in jobs
+
+
+def test_the_matrix_trains_every_population_on_one_set_of_features(workflow: Workflow) -> None:
+    matrix = yaml.safe_load((REPOSITORY / "config/matrix.yaml").read_text())
+    jobs = workflow.planned(matrix, "matrix")
+    populations, backbones, folds, sets = 3, 3, 5, 2
+    assert jobs["population"] == populations
+    assert jobs["population_train"] == populations * backbones * folds
+    assert jobs["population_score"] == populations * backbones * sets
+    assert jobs["features"] == backbones
+    assert jobs["external_features"] == backbones * sets
+    assert "train" not in jobs
+    assert jobs["manifest"] == jobs["split"] == jobs["matrix_table"] == 1
