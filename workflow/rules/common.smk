@@ -90,6 +90,16 @@ EXTERNAL = list(config["external"])
 STUDY_SOURCES = sources_of_study()
 
 
+# A CycleGAN learns from all populations, so their models go without synthetic images.
+POPULATION = f"{RUN}/populations/{{population}}"
+POPULATIONS = config["populations"]
+PLAIN = [
+    name
+    for name, settings in config["augmentations"].items()
+    if not settings["synthetic"]
+]
+
+
 wildcard_constraints:
     set="|".join(EXTERNAL) or "(?!)",
     backbone="|".join(BACKBONES),
@@ -159,6 +169,22 @@ def external_models():
     names = ("set", "backbone", "augmentation", "model")
     return [
         (*key, pattern.format(**dict(zip(names, key, strict=True)))) for key in keys
+    ]
+
+
+def population_models():
+    """(trained on, backbone, augmentation, external set or "", path) of every population's ensembles."""
+    own = f"{POPULATION}/predictions/{{backbone}}/{{augmentation}}/ensemble.csv"
+    external = f"{POPULATION}/predictions/external/{{set}}/{{backbone}}/{{augmentation}}/ensemble.csv"
+    names = ("population", "backbone", "augmentation", "set")
+    return [
+        (
+            *key,
+            (external if key[-1] else own).format(**dict(zip(names, key, strict=True))),
+        )
+        for backbone, augmentation in product(BACKBONES, PLAIN)
+        for population, tested in product(POPULATIONS, ["", *EXTERNAL])
+        for key in [(population, backbone, augmentation, tested)]
     ]
 
 

@@ -68,14 +68,6 @@ REPORT_FIGURES.append("confounding")
 
 
 # The cross-population matrix: the run's features and its one split serve models of every population.
-# A CycleGAN learns from all populations, so augmentations with synthetic images are left out.
-POPULATION = f"{RUN}/populations/{{population}}"
-POPULATIONS = config["populations"]
-PLAIN = [
-    name
-    for name, settings in config["augmentations"].items()
-    if not settings["synthetic"]
-]
 MATRIX = [
     f"{RUN}/tables/matrix.csv",
     f"{RUN}/figures/matrix.png",
@@ -85,22 +77,6 @@ MATRIX = [
 
 wildcard_constraints:
     population="|".join(POPULATIONS) or "(?!)",
-
-
-def population_models():
-    """(trained on, backbone, augmentation, external set or "", path) of every population's ensembles."""
-    own = f"{POPULATION}/predictions/{{backbone}}/{{augmentation}}/ensemble.csv"
-    external = f"{POPULATION}/predictions/external/{{set}}/{{backbone}}/{{augmentation}}/ensemble.csv"
-    names = ("population", "backbone", "augmentation", "set")
-    return [
-        (
-            *key,
-            (external if key[-1] else own).format(**dict(zip(names, key, strict=True))),
-        )
-        for backbone, augmentation in product(BACKBONES, PLAIN)
-        for population, tested in product(POPULATIONS, ["", *EXTERNAL])
-        for key in [(population, backbone, augmentation, tested)]
-    ]
 
 
 rule population:
