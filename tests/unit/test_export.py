@@ -9,7 +9,14 @@ import pytest
 
 from covidcxr.classify.model import build_head, complete_model
 from covidcxr.deploy.export_table import write_export_table
-from covidcxr.deploy.litert import FORMATS, compare, convert, frozen, litert_runner, write_litert
+from covidcxr.deploy.export_model import (
+    FORMATS,
+    compare,
+    convert,
+    frozen,
+    litert_runner,
+    write_export,
+)
 from covidcxr.errors import InputError
 from covidcxr.report.sections.export import CHANGED, section
 from tests.unit.tiny import CLASSES, tiny_backbone, tiny_study
@@ -20,7 +27,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tiny_study(tmp_path_factory.mktemp("exported"))
     keras.utils.set_random_seed(3)
     complete_model(tiny_backbone(), build_head(3)).save(folder / "fold0.keras")
-    write_litert(
+    write_export(
         *(folder / name for name in ("fold0.keras", "manifest.csv", "images.npy", "split.csv")),
         {name: folder / f"{name}.tflite" for name in FORMATS},
         folder / "measured.csv",

@@ -60,7 +60,7 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "explanation_table": 1,
         "fig_explanations": 1,
         "fig_timelines": 1,
-        "litert": 3,
+        "export_model": 3,
         "export_table": 1,
         "report": 1,
     }
@@ -145,7 +145,7 @@ def test_the_target_export_makes_all_backbones_where_the_run_lists_none(
     workflow: Workflow,
 ) -> None:
     jobs = workflow.planned(STUDY | {"export": []}, "export")
-    assert jobs["litert"] == 3
+    assert jobs["export_model"] == 3
     assert "report" not in jobs
 
 

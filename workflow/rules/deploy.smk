@@ -5,7 +5,7 @@ EXPORTED = config["export"] or BACKBONES
 EXPORTED_MODEL = FOLDS[0]
 
 
-rule litert:
+rule export_model:
     input:
         model=f"{RUN}/models/{{backbone}}/{{augmentation}}/{EXPORTED_MODEL}.keras",
         manifest=f"{RUN}/data/manifest.csv",
@@ -17,9 +17,9 @@ rule litert:
         int8=update(f"{RUN}/export/{{backbone}}/{{augmentation}}/int8.tflite"),
         table=update(f"{RUN}/export/{{backbone}}/{{augmentation}}/measured.csv"),
     log:
-        f"{RUN}/logs/litert/{{backbone}}_{{augmentation}}.log",
+        f"{RUN}/logs/export_model/{{backbone}}_{{augmentation}}.log",
     benchmark:
-        f"{RUN}/benchmarks/litert/{{backbone}}_{{augmentation}}.tsv"
+        f"{RUN}/benchmarks/export_model/{{backbone}}_{{augmentation}}.tsv"
     conda:
         ENVIRONMENT
     threads: THREADS
@@ -30,11 +30,11 @@ rule litert:
     params:
         classes=CLASSES,
         seed=config["seed"],
-        code=code("deploy/litert"),
+        code=code("deploy/export_model"),
     message:
         "Exporting {wildcards.backbone} {wildcards.augmentation} to LiteRT"
     script:
-        "../scripts/deploy/litert.py"
+        "../scripts/deploy/export_model.py"
 
 
 rule export_table:

@@ -30,7 +30,7 @@ def write_export_table(
     Parameters
     ----------
     exported
-        (backbone, augmentation, model, table of `covidcxr.deploy.litert.write_litert`).
+        (backbone, augmentation, model, table of `covidcxr.deploy.export_model.write_export`).
     published
         Published results with `backbone` and `size_mb`.
     """

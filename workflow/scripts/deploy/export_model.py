@@ -1,10 +1,13 @@
-"""Export of a model to LiteRT in three precisions."""
+"""Export of a model to LiteRT in three precisions.
 
-from covidcxr.deploy.litert import FORMATS, write_litert
+The name is not `litert`: TensorFlow imports a module of that name, and would find this script.
+"""
+
+from covidcxr.deploy.export_model import FORMATS, write_export
 from covidcxr.logs import step
 
 with step(snakemake.log[0]):
-    write_litert(
+    write_export(
         snakemake.input.model,
         snakemake.input.manifest,
         snakemake.input.images,

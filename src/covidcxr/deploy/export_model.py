@@ -180,7 +180,7 @@ def compare(
     return pd.DataFrame(records)
 
 
-def write_litert(
+def write_export(
     model: str | Path,
     manifest: str | Path,
     images: str | Path,
