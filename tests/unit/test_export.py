@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from covidcxr.classify.model import build_head, complete_model
-from covidcxr.deploy.export_table import write_export_table
 from covidcxr.deploy.export_model import (
     FORMATS,
     compare,
@@ -17,6 +16,7 @@ from covidcxr.deploy.export_model import (
     litert_runner,
     write_export,
 )
+from covidcxr.deploy.export_table import write_export_table
 from covidcxr.errors import InputError
 from covidcxr.report.sections.export import CHANGED, section
 from tests.unit.tiny import CLASSES, tiny_backbone, tiny_study
