@@ -107,7 +107,17 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "inner layers pooled too": (
         lambda c: c.update(pooled_layers={"MobileNet": ["conv_pw_11_relu"]}),
-        {"backbone": 1, "features": 2, "leakage": 1} | TRAINING | LOGISTIC,
+        {
+            "backbone": 1,
+            "features": 2,
+            "leakage": 1,
+            "audit_features": 1,
+            "control_features": 2,
+            "controls": 1,
+        }
+        | TRAINING
+        | LOGISTIC
+        | REPEATS,
     ),
     "phantoms drawn otherwise": (
         lambda c: c["sources"]["phantoms"].update(difficulty=0.9),
@@ -157,6 +167,8 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
             "fig2_synthetic": 1,
             "fig6_gradcam": 1,
             "fig7_timeline": 1,
+            "fig_explanations": 1,
+            "fig_timelines": 1,
             "confounding": 1,
             "calibration": 1,
             "operating_point": 1,

@@ -104,7 +104,10 @@ rule explanations:
         lungs=f"{RUN}/images/lungs.npy",
         timeline=f"{RUN}/data/timeline.csv",
         timeline_images=f"{RUN}/images/timeline.npy",
-        masked=expand(f"{RUN}/phantoms/{{source}}/images", source=of_type("phantom")),
+        masked=expand(
+            f"{RUN}/phantoms/{{source}}/images",
+            source=of_type("phantom", STUDY_SOURCES),
+        ),
     output:
         maps=update(f"{RUN}/explanations/{{backbone}}/maps.npz"),
         images=update(f"{RUN}/explanations/{{backbone}}/images.csv"),
@@ -125,7 +128,7 @@ rule explanations:
         classes=CLASSES,
         augmentations=AUGMENTATIONS,
         folds=len(FOLDS),
-        phantoms=of_type("phantom"),
+        phantoms=of_type("phantom", STUDY_SOURCES),
         sampled=config["explain"]["images"],
         seed=config["seed"],
         code=code("explain/explanations"),
