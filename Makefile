@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 	@echo "Open results/demo/report.html"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 # The workflow through a real SLURM of one node on loopback; as root it installs Debian's packages.
 test-slurm: $(INSTALLED)

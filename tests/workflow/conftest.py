@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "src", "workflow", "config", "profiles", "envs")
@@ -97,9 +98,20 @@ def workflow(tmp_path: Path) -> Workflow:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """A copy in which the tiny configuration has run; tests must leave it as they found it."""
-    workflow = copy_repository(tmp_path_factory.mktemp("finished"))
-    done = workflow.snakemake(TINY)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return workflow
+def finished(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Workflow:
+    """A copy in which the tiny configuration has run; tests must leave it as they found it.
+
+    It runs once; each process of pytest-xdist has its own copy, as tests edit code there.
+    """
+    original = tmp_path_factory.getbasetemp().parent / f"finished-{testrun_uid}"
+    with FileLock(f"{original}.lock"):
+        if not original.exists():
+            folder = original.with_suffix(".begun")
+            folder.mkdir()
+            begun = copy_repository(folder)
+            done = begun.snakemake(TINY)
+            assert done.returncode == 0, done.stdout + done.stderr
+            begun.folder.rename(original)
+    own = tmp_path_factory.mktemp("finished")
+    shutil.copytree(original, own, symlinks=True, dirs_exist_ok=True)
+    return Workflow(own)

@@ -22,6 +22,11 @@ def ratio(value: float) -> str:
     return f"{value:.3f}".replace("-", MINUS)
 
 
+def p_value(p: float) -> str:
+    """Write a p value with three decimals; what would round to 0 is not 0."""
+    return "<0.001" if p < 0.001 else ratio(p)
+
+
 def difference(value: float) -> str:
     """Write a difference of two ratios with its sign and three decimals."""
     text = f"{value:+.3f}"

@@ -6,7 +6,7 @@ import pandas as pd
 
 from covidcxr.report import facts
 from covidcxr.report.facts import Row, Run, records
-from covidcxr.report.formats import THIN, Table, count, ratio, sample, table_of
+from covidcxr.report.formats import THIN, Table, count, p_value, ratio, sample, table_of
 from covidcxr.report.sections.section import Section, SectionFigure, SectionTable
 
 RAW, SCALED = "none", "temperature"
@@ -95,4 +95,4 @@ def _table(table: pd.DataFrame) -> Table:
         for row in records(table)
     ]
     labels = {"brier": "Brier score", "ece": "ECE", "chance": "ECE by chance", "p": "p"}
-    return table_of(pd.DataFrame(rows), labels)
+    return table_of(pd.DataFrame(rows), labels, {"p": p_value})

@@ -16,7 +16,7 @@ TELLS = 0.95
 """Balanced accuracy from which one attribute is said to tell a class from the rest."""
 WHERE_TO_LOOK = (
     "How models trained on children, on adults and on both fare on each other's films is measured "
-    "by `snakemake matrix --configfile config/matrix.yaml`."
+    "by: snakemake matrix --configfile config/matrix.yaml"
 )
 
 

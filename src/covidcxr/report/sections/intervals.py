@@ -14,6 +14,7 @@ from covidcxr.report.formats import (
     count,
     difference,
     listing,
+    p_value,
     ratio,
     some,
     table_of,
@@ -81,11 +82,6 @@ def with_interval(row: Row, form: str = "bootstrap") -> str:
         return f"{ratio(row['estimate'])} (no interval)"
     mark = "" if row.get("method", form) == form else "*"
     return f"{ratio(row['estimate'])} ({ratio(row['low'])}–{ratio(row['high'])}){mark}"
-
-
-def p_text(p: float) -> str:
-    """Write a p value."""
-    return "<0.001" if p < 0.001 else ratio(p)
 
 
 def _method_text(run: Run) -> str:
@@ -216,5 +212,5 @@ def _pair_table(pairs: pd.DataFrame) -> Table:
         "p": "p",
         "p_holm": "p, Holm",
     }
-    forms: dict[str, Callable[[Any], str]] = {"p": p_text, "p_holm": p_text, "interval": str}
+    forms: dict[str, Callable[[Any], str]] = {"p": p_value, "p_holm": p_value, "interval": str}
     return table_of(pd.DataFrame(rows), labels, forms)
