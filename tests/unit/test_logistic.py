@@ -65,7 +65,10 @@ def test_a_fold_is_predicted_by_a_model_that_saw_neither_it_nor_the_test_images(
         count=3,
         penalties=[choice.loc[choice["chosen"] == 1, "C"].item()],
     )
-    np.testing.assert_allclose(again[0][held_out], fitted[0][held_out], atol=2e-3)
+    unseen = data.features[held_out]
+    np.testing.assert_allclose(
+        again[0].probabilities(unseen), fitted[0].probabilities(unseen), atol=2e-3
+    )
 
 
 def test_the_penalty_of_lowest_validation_loss_is_chosen() -> None:
@@ -74,7 +77,12 @@ def test_the_penalty_of_lowest_validation_loss_is_chosen() -> None:
     chosen = choice[choice["chosen"] == 1]
     assert len(chosen) == 1
     assert chosen["log_loss"].item() == choice["log_loss"].min()
-    losses = [log_loss(data.classes[data.folds == k], fitted[k][data.folds == k]) for k in range(3)]
+    losses = [
+        log_loss(
+            data.classes[data.folds == k], fitted[k].probabilities(data.features[data.folds == k])
+        )
+        for k in range(3)
+    ]
     assert chosen["log_loss"].item() == pytest.approx(np.mean(losses))
 
 
@@ -107,11 +115,13 @@ def test_written_predictions_are_those_of_a_fold_and_an_ensemble(tmp_path) -> No
         tmp_path / "rows.csv",
         tmp_path / "manifest.csv",
         tmp_path / "split.csv",
+        tmp_path / "models.joblib",
         folds,
         tmp_path / "ensemble.csv",
         tmp_path / "choice.csv",
         classes=CLASSES,
         class_weights=True,
+        source_weights=False,
     )
     written = [read_predictions(path, CLASSES) for path in folds]
     for k, frame in enumerate(written):

@@ -40,6 +40,7 @@ SETTINGS = {
     "dropout": 0.5,
     "normalize_features": True,
     "class_weights": False,
+    "source_weights": False,
 }
 
 

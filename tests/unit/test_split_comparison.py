@@ -70,6 +70,7 @@ def compared(folder, patients_images: int, features: np.ndarray) -> pd.DataFrame
         test=0.2,
         repeats=6,
         class_weights=False,
+        source_weights=False,
         seed=1,
     )
     return pd.read_csv(folder / "summary.csv").set_index("comparison")

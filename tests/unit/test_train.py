@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.class_weight import compute_class_weight
 
 from covidcxr.classify.train import (
     Fitting,
-    balanced_weights,
+    Sample,
     cross_entropy,
     divide,
     fit,
@@ -21,6 +20,7 @@ from covidcxr.classify.train import (
     shuffled_batches,
     train_fold,
     usable_synthetic,
+    weights_of,
 )
 from covidcxr.errors import InputError
 from covidcxr.features.features import write_features
@@ -182,11 +182,6 @@ def test_switches_for_speed_change_little(option: str, study: Path, tmp_path: Pa
 
 
 def test_class_weights_change_the_training(study: Path, tmp_path: Path) -> None:
-    balanced = np.array([0] * 8 + [1] * 4)
-    np.testing.assert_allclose(
-        balanced_weights(balanced, 2),
-        compute_class_weight("balanced", classes=np.array([0, 1]), y=balanced),
-    )
     # Weighing counts only where classes differ in size, which synthetic images bring about.
     _, plain, _ = train(study, tmp_path / "a", **with_synthetic(study, 6))
     _, weighed, _ = train(study, tmp_path / "b", class_weights=True, **with_synthetic(study, 6))
@@ -211,6 +206,43 @@ def test_a_linear_classifier_reaches_the_loss_of_logistic_regression() -> None:
         rng,
     )
     assert history["val_loss"].min() == pytest.approx(expected, rel=0.01)
+
+
+def test_weighed_images_draw_a_linear_classifier_as_they_do_logistic_regression() -> None:
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 2, 200)
+    features = (rng.normal(0, 1, (200, 4)) + np.eye(2, 4)[classes]).astype(np.float32)
+    weights = np.where(features[:, 3] > 0, 1.9, 0.1)
+    expected = LogisticRegression(C=np.inf, max_iter=1000).fit(features, classes, weights)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    fit(
+        model,
+        lambda _: features,
+        classes,
+        # Validation by the weighed rows alone, so that the weights kept are those that fit them.
+        features[weights > 1],
+        classes[weights > 1],
+        Fitting(epochs=80, batch_size=50, learning_rate=0.02),
+        rng,
+        weights,
+    )
+    logits = model(features).numpy()
+    found = logits[:, 1] - logits[:, 0]
+    apart = found - expected.decision_function(features)
+    plain = LogisticRegression(C=np.inf, max_iter=1000).fit(features, classes)
+    unweighed = found - plain.decision_function(features)
+    assert np.abs(apart).mean() < 0.5 * np.abs(unweighed).mean()
+
+
+def test_sources_count_alike_and_synthetic_images_are_one() -> None:
+    table = pd.DataFrame({"image_id": list("abcd"), "source": ["x", "x", "x", "y"]})
+    samples = [
+        Sample(list("abcd"), np.array([0, 0, 0, 0])),
+        Sample(["made1", "made2"], np.array([0, 0])),
+    ]
+    found = weights_of(samples, table, by_class=False, by_source=True)
+    np.testing.assert_allclose(found, [2 / 3, 2 / 3, 2 / 3, 2, 1, 1])
 
 
 def test_epochs_go_through_the_images_and_their_views_in_turn(study: Path) -> None:

@@ -19,7 +19,7 @@ Config = dict[str, Any]
 
 UNCERTAINTY = {"intervals": 1, "comparisons": 1, "calibration": 1, "operating_point": 1}
 SCORES = {"classification": 1, "published": 1, "confounding": 1, "report": 1} | UNCERTAINTY
-LOGISTIC = {"logistic": 1, "baselines": 1, "split_comparison": 1}
+ON_FEATURES = {"logistic": 1, "support_vector": 1, "baselines": 1, "split_comparison": 1}
 FIGURES = {"fig3_architecture": 1, "fig4_loss": 1, "fig5_confusion": 1}
 MAPS = {"gradcam": 1, "fig6_gradcam": 1, "fig7_timeline": 1}
 MEASURES = {"explanations": 1, "explanation_table": 1, "fig_explanations": 1, "fig_timelines": 1}
@@ -35,7 +35,7 @@ V2_ONLY = {
 REPEATS = {"repeats": 1, "synthetic_effect": 1}
 AUDIT = {"lineage": 1, "audit_features": 1, "audit_changes": 1, "cycle_error": 1} | REPEATS
 SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | AUDIT | V2_ONLY
-SPLIT = {"split": 1, "lineage": 1, "leakage": 1, "controls": 1} | TRAINING | LOGISTIC
+SPLIT = {"split": 1, "lineage": 1, "leakage": 1, "controls": 1} | TRAINING | ON_FEATURES
 ALL_IMAGES = (
     {
         "manifest": 1,
@@ -66,13 +66,17 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             c["weights"].update(MobileNetV2="random"),
         ),
         {"backbone": 1, "features": 2, "train": 4, "ensemble": 2, "model_table": 1}
-        | LOGISTIC
+        | ON_FEATURES
         | {"all_backbones": 2, "audit_features": 1}
         | REPEATS
         | SCORES
         | FIGURES
         | MAPS
         | MEASURES,
+    ),
+    "sources of a class weighed alike": (
+        lambda c: c["training"].update(source_weights=True),
+        TRAINING | ON_FEATURES | REPEATS,
     ),
     "a fold more": (
         lambda c: c["split"].update(folds=3),
@@ -102,7 +106,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
         lambda c: c.update(transform={"rotation": 20}),
         {"features": 2, "audit_features": 1, "leakage": 1, "controls": 1}
         | TRAINING
-        | LOGISTIC
+        | ON_FEATURES
         | REPEATS,
     ),
     "inner layers pooled too": (
@@ -116,7 +120,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             "controls": 1,
         }
         | TRAINING
-        | LOGISTIC
+        | ON_FEATURES
         | REPEATS,
     ),
     "phantoms drawn otherwise": (
@@ -134,6 +138,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             "images": 1,
             "external_features": 1,
             "score": 2,
+            "score_baseline": 2,
             "external_table": 1,
             "leakage": 1,
             "controls": 1,

@@ -1,4 +1,4 @@
-"""One training job per backbone, augmentation and fold; ensembles; logistic regression beside them."""
+"""One training job per backbone, augmentation and fold; ensembles; baselines on the same features beside them."""
 
 HEAD_ONLY = config["training"]["trainable"] == "head"
 
@@ -119,6 +119,7 @@ rule logistic:
         manifest=f"{RUN}/data/manifest.csv",
         split=f"{RUN}/data/split.csv",
     output:
+        models=update(f"{RUN}/models/{{backbone}}/logistic.joblib"),
         folds=[
             update(f"{RUN}/predictions/{{backbone}}/logistic/{model}.csv")
             for model in FOLDS
@@ -139,8 +140,44 @@ rule logistic:
     params:
         classes=CLASSES,
         class_weights=config["training"]["class_weights"],
+        source_weights=config["training"]["source_weights"],
         code=code("classify/logistic"),
     message:
         "Logistic regression on the features of {wildcards.backbone}"
     script:
         "../scripts/classify/logistic.py"
+
+
+rule support_vector:
+    input:
+        clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
+        rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
+        manifest=f"{RUN}/data/manifest.csv",
+        split=f"{RUN}/data/split.csv",
+    output:
+        models=update(f"{RUN}/models/{{backbone}}/support_vector.joblib"),
+        folds=[
+            update(f"{RUN}/predictions/{{backbone}}/support_vector/{model}.csv")
+            for model in FOLDS
+        ],
+        ensemble=update(f"{RUN}/predictions/{{backbone}}/support_vector/ensemble.csv"),
+    log:
+        f"{RUN}/logs/support_vector/{{backbone}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/support_vector/{{backbone}}.tsv"
+    conda:
+        ENVIRONMENT
+    # Its matrices are small: more threads make it slower by far.
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    params:
+        classes=CLASSES,
+        class_weights=config["training"]["class_weights"],
+        source_weights=config["training"]["source_weights"],
+        code=code("classify/support_vector"),
+    message:
+        "Support vector machine on the features of {wildcards.backbone}"
+    script:
+        "../scripts/classify/support_vector.py"

@@ -104,6 +104,7 @@ wildcard_constraints:
     set="|".join(EXTERNAL) or "(?!)",
     backbone="|".join(BACKBONES),
     augmentation="|".join(AUGMENTATIONS),
+    baseline="logistic|support_vector",
     fold=r"fold\d+",
 
 
@@ -136,16 +137,14 @@ def with_names(pattern, models, names=3):
     ]
 
 
-# Beside the study's models (backbone and augmentation): all backbones together, and logistic regression
-# on the pooled features, which a run that trains the whole network does not have.
+# Beside the study's models (backbone and augmentation): all backbones together, and simple models of the
+# pooled features, which a run that trains the whole network does not have.
 HEADS = list(product(BACKBONES, AUGMENTATIONS))
 ALL_BACKBONES = list(product(["all"], AUGMENTATIONS)) if len(BACKBONES) > 1 else []
-LOGISTIC = (
-    list(product(BACKBONES, ["logistic"]))
-    if config["training"]["trainable"] != "all"
-    else []
+ON_FEATURES = (
+    ["logistic", "support_vector"] if config["training"]["trainable"] != "all" else []
 )
-BASELINES = ALL_BACKBONES + LOGISTIC
+BASELINES = ALL_BACKBONES + list(product(BACKBONES, ON_FEATURES))
 
 
 def predictions_of(kinds, models, names=3):
@@ -165,7 +164,8 @@ def paths_of(records):
 def external_models():
     """(set, backbone, augmentation, model, path) of every model's predictions on external sets."""
     pattern = f"{RUN}/predictions/external/{{set}}/{{backbone}}/{{augmentation}}/{{model}}.csv"
-    keys = product(EXTERNAL, BACKBONES, AUGMENTATIONS, FOLDS + ENSEMBLE)
+    kinds = AUGMENTATIONS + ON_FEATURES
+    keys = product(EXTERNAL, BACKBONES, kinds, FOLDS + ENSEMBLE)
     names = ("set", "backbone", "augmentation", "model")
     return [
         (*key, pattern.format(**dict(zip(names, key, strict=True)))) for key in keys
@@ -182,7 +182,7 @@ def population_models():
             *key,
             (external if key[-1] else own).format(**dict(zip(names, key, strict=True))),
         )
-        for backbone, augmentation in product(BACKBONES, PLAIN)
+        for backbone, augmentation in product(BACKBONES, PLAIN + ON_FEATURES)
         for population, tested in product(POPULATIONS, ["", *EXTERNAL])
         for key in [(population, backbone, augmentation, tested)]
     ]

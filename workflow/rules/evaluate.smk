@@ -21,7 +21,7 @@ REPORT_TABLES += [
     f"{RUN}/tables/{name}.csv"
     for name in ("calibration", "operating_point", "predictive_values")
 ]
-REPORT_TABLES += [f"{RUN}/tables/split_comparison.csv"] if LOGISTIC else []
+REPORT_TABLES += [f"{RUN}/tables/split_comparison.csv"] if ON_FEATURES else []
 REPORT_FIGURES += ["calibration", "operating_point"]
 
 
@@ -415,6 +415,7 @@ rule split_comparison:
         test=config["split"]["test"],
         repeats=config["split"]["comparisons"],
         class_weights=config["training"]["class_weights"],
+        source_weights=config["training"]["source_weights"],
         seed=config["seed"],
         code=code("evaluate/split_comparison"),
     message:

@@ -98,6 +98,39 @@ rule score:
         "../scripts/classify/score.py"
 
 
+rule score_baseline:
+    input:
+        models=f"{RUN}/models/{{backbone}}/{{baseline}}.joblib",
+        features=f"{RUN}/features/{{backbone}}/external/{{set}}.npy",
+        table=f"{RUN}/data/external/{{set}}.csv",
+    output:
+        update(
+            expand(
+                f"{RUN}/predictions/external/{{set}}/{{backbone}}/{{baseline}}/{{model}}.csv",
+                model=FOLDS + ENSEMBLE,
+                allow_missing=True,
+            )
+        ),
+    log:
+        f"{RUN}/logs/score_baseline/{{set}}_{{backbone}}_{{baseline}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/score_baseline/{{set}}_{{backbone}}_{{baseline}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(10),
+    params:
+        folds=FOLDS,
+        classes=CLASSES,
+        code=code("classify/score_baseline"),
+    message:
+        "Scoring {wildcards.backbone} {wildcards.baseline} on {wildcards.set}"
+    script:
+        "../scripts/classify/score_baseline.py"
+
+
 rule external_table:
     input:
         predictions=[record[-1] for record in external_models()],

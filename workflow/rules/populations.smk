@@ -174,6 +174,72 @@ use rule score as population_score with:
         "Scoring {wildcards.backbone} {wildcards.augmentation} of {wildcards.population} on {wildcards.set}"
 
 
+use rule logistic as population_logistic with:
+    input:
+        clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
+        rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
+        manifest=f"{POPULATION}/manifest.csv",
+        split=f"{POPULATION}/split.csv",
+    output:
+        models=update(f"{POPULATION}/models/{{backbone}}/logistic.joblib"),
+        folds=[
+            update(f"{POPULATION}/predictions/{{backbone}}/logistic/{model}.csv")
+            for model in FOLDS
+        ],
+        ensemble=update(f"{POPULATION}/predictions/{{backbone}}/logistic/ensemble.csv"),
+        choice=update(f"{POPULATION}/history/{{backbone}}/logistic.csv"),
+    log:
+        f"{RUN}/logs/population_logistic/{{population}}_{{backbone}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/population_logistic/{{population}}_{{backbone}}.tsv"
+    message:
+        "Logistic regression on the features of {wildcards.backbone} of {wildcards.population}"
+
+
+use rule support_vector as population_support_vector with:
+    input:
+        clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
+        rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
+        manifest=f"{POPULATION}/manifest.csv",
+        split=f"{POPULATION}/split.csv",
+    output:
+        models=update(f"{POPULATION}/models/{{backbone}}/support_vector.joblib"),
+        folds=[
+            update(f"{POPULATION}/predictions/{{backbone}}/support_vector/{model}.csv")
+            for model in FOLDS
+        ],
+        ensemble=update(
+            f"{POPULATION}/predictions/{{backbone}}/support_vector/ensemble.csv"
+        ),
+    log:
+        f"{RUN}/logs/population_support_vector/{{population}}_{{backbone}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/population_support_vector/{{population}}_{{backbone}}.tsv"
+    message:
+        "Support vector machine on the features of {wildcards.backbone} of {wildcards.population}"
+
+
+use rule score_baseline as population_score_baseline with:
+    input:
+        models=f"{POPULATION}/models/{{backbone}}/{{baseline}}.joblib",
+        features=f"{RUN}/features/{{backbone}}/external/{{set}}.npy",
+        table=f"{RUN}/data/external/{{set}}.csv",
+    output:
+        update(
+            expand(
+                f"{POPULATION}/predictions/external/{{set}}/{{backbone}}/{{baseline}}/{{model}}.csv",
+                model=FOLDS + ENSEMBLE,
+                allow_missing=True,
+            )
+        ),
+    log:
+        f"{RUN}/logs/population_score_baseline/{{population}}_{{set}}_{{backbone}}_{{baseline}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/population_score_baseline/{{population}}_{{set}}_{{backbone}}_{{baseline}}.tsv"
+    message:
+        "Scoring {wildcards.backbone} {wildcards.baseline} of {wildcards.population} on {wildcards.set}"
+
+
 rule matrix_table:
     input:
         predictions=[record[-1] for record in population_models()],

@@ -4,17 +4,22 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import softmax
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from covidcxr.classify.ensemble import combine
+from covidcxr.classify.weights import sample_weights
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
+from covidcxr.files import atomic
 from covidcxr.logs import progress
 
 log = logging.getLogger("covidcxr")
@@ -33,13 +38,48 @@ SPREAD_FLOOR = 1e-3
 Floats = npt.NDArray[np.float64]
 
 
+class Fitted(Protocol):
+    """A fitted baseline."""
+
+    def probabilities(self, features: Floats) -> Floats:
+        """Return the probabilities [m, classes] of pooled features [m, channels]."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Logistic regression on raw features: `slopes` [channels, classes], `offsets` [classes].
+
+    The offset of a class without a training image is -inf.
+    """
+
+    slopes: Floats
+    offsets: Floats
+
+    def probabilities(self, features: Floats) -> Floats:
+        """Return the probabilities [m, classes] of pooled features [m, channels]."""
+        return softmax(features @ self.slopes + self.offsets, axis=1)
+
+
 @dataclass(frozen=True)
 class Cohort:
-    """Images by row: pooled features [n, channels], class positions int64 [n], fold int64 [n]."""
+    """Images by row.
+
+    Attributes
+    ----------
+    features
+        Pooled, [n, channels].
+    classes
+        Positions, int64 [n].
+    folds
+        int64 [n], `TEST` for a test image.
+    weights
+        In the loss, [n]; all alike if None.
+    """
 
     features: Floats
     classes: npt.NDArray[np.int64]
     folds: npt.NDArray[np.int64]
+    weights: Floats | None = None
 
 
 def read_pooled(clean: str | Path, rows: str | Path, images: Sequence[str]) -> Floats:
@@ -67,8 +107,12 @@ def read_pooled(clean: str | Path, rows: str | Path, images: Sequence[str]) -> F
     found = position.reindex(list(images))
     if found.isna().any():
         raise InputError(f"{rows} lacks image {found.index[found.isna()][0]}: make features anew")
-    values = np.load(clean, mmap_mode="r")[found.to_numpy(np.int64)].astype(np.float64)
-    return values.mean(axis=tuple(range(1, values.ndim - 1)))
+    return pooled(np.load(clean, mmap_mode="r")[found.to_numpy(np.int64)])
+
+
+def pooled(values: npt.NDArray[np.generic]) -> Floats:
+    """Average features [n, ..., channels] over height and width, if they have some."""
+    return values.astype(np.float64).mean(axis=tuple(range(1, values.ndim - 1)))
 
 
 def standardisation(features: Floats) -> tuple[Floats, Floats]:
@@ -83,16 +127,15 @@ def standardisation(features: Floats) -> tuple[Floats, Floats]:
     return features.mean(axis=0), np.sqrt(variance + floor)
 
 
-def fit_predict(
+def fit(
     features: Floats,
     classes: npt.NDArray[np.int64],
-    others: Floats,
     penalties: Sequence[float],
     *,
     count: int,
-    class_weights: bool = False,
-) -> Floats:
-    """Fit on standardised `features` with each penalty; return the probabilities of `others`.
+    weights: Floats | None = None,
+) -> list[Linear]:
+    """Fit on standardised `features` with each penalty.
 
     The standardised features are turned into their principal axes, all of them: the L2 penalty does
     not see a rotation, and n images span at most n of the thousands of axes, so this is the same
@@ -102,47 +145,64 @@ def fit_predict(
     ----------
     features, classes
         float64 [n, channels] and int64 [n] to fit on.
-    others
-        float64 [m, channels].
     penalties
         Values of C, weakest last for speed: each fit starts from the one before.
     count
         Number of classes.
-    class_weights
-        Weigh the loss by inverse class frequency.
+    weights
+        Of the images in the loss, [n].
+
+    Returns
+    -------
+    One model for each penalty.
+    """
+    mean, spread = standardisation(features)
+    axes = PCA(svd_solver="full")
+    inner = axes.fit_transform((features - mean) / spread)
+    model = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
+    fitted = []
+    for penalty in penalties:
+        model.set_params(C=penalty).fit(inner, classes, sample_weight=weights)
+        # Of two classes scikit-learn keeps the second one's slopes only.
+        two = len(model.classes_) == 2
+        turned = np.vstack([0 * model.coef_, model.coef_]) if two else model.coef_
+        heights = np.append(0, model.intercept_) if two else model.intercept_
+        inside = axes.components_.T @ turned.T
+        slopes, offsets = np.zeros((features.shape[1], count)), np.full(count, -np.inf)
+        slopes[:, model.classes_] = inside / spread[:, None]
+        offsets[model.classes_] = heights - (mean / spread + axes.mean_) @ inside
+        fitted.append(Linear(slopes, offsets))
+    return fitted
+
+
+def fit_predict(
+    features: Floats,
+    classes: npt.NDArray[np.int64],
+    others: Floats,
+    penalties: Sequence[float],
+    *,
+    count: int,
+    weights: Floats | None = None,
+) -> Floats:
+    """Fit, see `fit`; return the probabilities of `others` [m, channels].
 
     Returns
     -------
     float64 [penalties, m, count]; 0 for a class without a training image.
     """
-    mean, spread = standardisation(features)
-    axes = PCA(svd_solver="full")
-    inner = axes.fit_transform((features - mean) / spread)
-    outer = axes.transform((others - mean) / spread)
-    model = LogisticRegression(
-        max_iter=ITERATIONS, warm_start=True, class_weight="balanced" if class_weights else None
-    )
-    result = np.zeros((len(penalties), len(others), count))
-    for probabilities, penalty in zip(result, penalties, strict=True):
-        model.set_params(C=penalty).fit(inner, classes)
-        probabilities[:, model.classes_] = model.predict_proba(outer)
-    return result
+    fitted = fit(features, classes, penalties, count=count, weights=weights)
+    return np.stack([model.probabilities(others) for model in fitted])
 
 
 def cross_validate(
-    cohort: Cohort,
-    *,
-    count: int,
-    penalties: Sequence[float] = PENALTIES,
-    class_weights: bool = False,
-) -> tuple[list[Floats], pd.DataFrame]:
+    cohort: Cohort, *, count: int, penalties: Sequence[float] = PENALTIES
+) -> tuple[list[Linear], pd.DataFrame]:
     """Fit a model for each fold; choose the one penalty whose validation loss is lowest.
 
     Returns
     -------
-    probabilities
-        For fold 0, 1, ...: float64 [n, count], those of the model that did not train on that fold,
-        for all rows (its own training rows too, which nobody must use).
+    models
+        For fold 0, 1, ...: the one that did not train on that fold (nor on test images).
     choice
         DataFrame: C, log_loss (mean over the folds), log_loss_sd, chosen (0 or 1).
     """
@@ -152,18 +212,21 @@ def cross_validate(
         training = (cohort.folds != TEST) & (cohort.folds != k)
         held_out = cohort.folds == k
         fitted.append(
-            fit_predict(
+            fit(
                 cohort.features[training],
                 cohort.classes[training],
-                cohort.features,
                 penalties,
                 count=count,
-                class_weights=class_weights,
+                weights=None if cohort.weights is None else cohort.weights[training],
             )
         )
         losses[:, k] = [
-            log_loss(cohort.classes[held_out], values[held_out], labels=list(range(count)))
-            for values in fitted[k]
+            log_loss(
+                cohort.classes[held_out],
+                model.probabilities(cohort.features[held_out]),
+                labels=list(range(count)),
+            )
+            for model in fitted[k]
         ]
     best = int(losses.mean(axis=1).argmin())
     choice = pd.DataFrame(
@@ -174,7 +237,7 @@ def cross_validate(
             "chosen": (np.arange(len(penalties)) == best).astype(int),
         }
     )
-    return [values[best] for values in fitted], choice
+    return [models[best] for models in fitted], choice
 
 
 def read_choice(path: str | Path) -> float:
@@ -186,19 +249,105 @@ def read_choice(path: str | Path) -> float:
     return float(chosen.iloc[0])
 
 
+def read_images(
+    manifest: str | Path, split: str | Path, classes: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the split, and the manifest joined to it in its order.
+
+    Raises
+    ------
+    InputError
+        An image of the split has no class of the run.
+    """
+    places = read_split(split)
+    joined = places.merge(read_manifest(manifest), on="image_id", how="left", validate="one_to_one")
+    unknown = joined.loc[~joined["label"].isin(list(classes)), "image_id"]
+    if len(unknown):
+        raise InputError(f"{manifest} has no class of {list(classes)} for image {unknown.iloc[0]}")
+    return places, joined
+
+
+def cohort_of(
+    images: pd.DataFrame,
+    features: Floats,
+    classes: Sequence[str],
+    *,
+    class_weights: bool,
+    source_weights: bool,
+) -> Cohort:
+    """Return the images of `read_images` as a cohort, weighed as the run's heads are.
+
+    Each fold's weights are of all training images: folds have all but the same shares.
+    """
+    folds = images["fold"].fillna(TEST).to_numpy(np.int64)
+    training = folds != TEST
+    weights = np.ones(len(images))
+    weights[training] = sample_weights(
+        images.loc[training, "label"].to_numpy(),
+        images.loc[training, "source"].to_numpy(),
+        by_class=class_weights,
+        by_source=source_weights,
+    )
+    positions = np.array([list(classes).index(label) for label in images["label"]], np.int64)
+    return Cohort(features, positions, folds, weights)
+
+
+def write_models(
+    models: Sequence[Fitted],
+    cohort: Cohort,
+    images: pd.DataFrame,
+    places: pd.DataFrame,
+    output_models: str | Path,
+    output_folds: Sequence[str | Path],
+    output_ensemble: str | Path,
+    *,
+    classes: Sequence[str],
+) -> None:
+    """Write the folds' models, their predictions as those of the network heads, and the ensemble's.
+
+    Parameters
+    ----------
+    models
+        Of fold 0, 1, ...
+    cohort, images, places
+        See `cohort_of` and `read_images`.
+    output_models
+        Joblib file of the list of models, by which external sets are scored.
+    output_folds
+        Predictions of each fold's model: its validation images and all test images.
+    output_ensemble
+        Their ensemble, see `covidcxr.classify.ensemble.combine`.
+    """
+    frames = []
+    for k, (model, path) in enumerate(zip(models, output_folds, strict=True)):
+        own = np.isin(cohort.folds, [k, TEST])
+        predicted = model.probabilities(cohort.features[own])
+        frames.append(
+            images.loc[own, ["image_id", "patient_id", "label"]].assign(
+                **{f"p_{name}": predicted[:, c] for c, name in enumerate(classes)}
+            )
+        )
+        write_table(frames[-1], path)
+    write_table(combine(frames, places, classes), output_ensemble)
+    with atomic(output_models) as temporary:
+        joblib.dump(list(models), temporary)
+
+
 def write_logistic(
     clean: str | Path,
     rows: str | Path,
     manifest: str | Path,
     split: str | Path,
+    output_models: str | Path,
     output_folds: Sequence[str | Path],
     output_ensemble: str | Path,
     output_choice: str | Path,
     *,
     classes: Sequence[str],
     class_weights: bool,
+    source_weights: bool,
 ) -> None:
-    """Fit the baseline in the run's folds; write its predictions as those of the network heads.
+    """Fit the baseline in the run's folds; write what `write_models` does, and its choice.
 
     Parameters
     ----------
@@ -206,42 +355,34 @@ def write_logistic(
         `clean.npy` and `rows.csv` of the backbone's feature bank; views are not used.
     manifest, split
         `data/manifest.csv` and `data/split.csv`.
-    output_folds
-        Predictions of each fold's model: its validation images and all test images.
-    output_ensemble
-        Their ensemble, see `covidcxr.classify.ensemble.combine`.
     output_choice
         The penalty chosen, see `cross_validate`.
     classes
         Class names.
-    class_weights
-        Weigh the loss by inverse class frequency.
+    class_weights, source_weights
+        See `covidcxr.classify.weights.sample_weights`.
 
     Raises
     ------
     InputError
         Manifest, split and features do not belong together.
     """
-    table = read_manifest(manifest)
-    places = read_split(split)
-    joined = places.merge(table, on="image_id", how="left", validate="one_to_one")
-    unknown = joined.loc[~joined["label"].isin(list(classes)), "image_id"]
-    if len(unknown):
-        raise InputError(f"{manifest} has no class of {list(classes)} for image {unknown.iloc[0]}")
-    cohort = Cohort(
-        read_pooled(clean, rows, joined["image_id"].tolist()),
-        np.array([list(classes).index(label) for label in joined["label"]], np.int64),
-        joined["fold"].fillna(TEST).to_numpy(np.int64),
+    places, images = read_images(manifest, split, classes)
+    features = read_pooled(clean, rows, images["image_id"].tolist())
+    cohort = cohort_of(
+        images, features, classes, class_weights=class_weights, source_weights=source_weights
     )
-    fitted, choice = cross_validate(cohort, count=len(classes), class_weights=class_weights)
-    frames = []
-    for k, (probabilities, path) in enumerate(zip(fitted, output_folds, strict=True)):
-        frame = joined[["image_id", "patient_id", "label"]].assign(
-            **{f"p_{name}": probabilities[:, c] for c, name in enumerate(classes)}
-        )
-        frames.append(frame[np.isin(cohort.folds, [k, TEST])])
-        write_table(frames[-1], path)
-    write_table(combine(frames, places, classes), output_ensemble)
+    models, choice = cross_validate(cohort, count=len(classes))
+    write_models(
+        models,
+        cohort,
+        images,
+        places,
+        output_models,
+        output_folds,
+        output_ensemble,
+        classes=classes,
+    )
     write_table(choice, output_choice)
     chosen = choice[choice["chosen"] == 1].iloc[0]
     log.info("C = %.3g chosen, validation log loss %.3f", chosen["C"], chosen["log_loss"])

@@ -28,6 +28,7 @@ from covidcxr.classify.train import (
     prediction_table,
     read_bank,
     usable_synthetic,
+    weights_of,
 )
 from covidcxr.data.holdout import Unit
 from covidcxr.data.split import draw_folds
@@ -275,10 +276,15 @@ def train_arm(
             settings["epochs"],
             settings["batch_size"],
             settings["learning_rate"],
-            arm.class_weights,
         ),
         generator(seed, *name),
         lambda _: None,
+        weights_of(
+            [part.sample for part in cohorts],
+            table,
+            by_class=arm.class_weights,
+            by_source=settings["source_weights"],
+        ),
     )
     scored = table[table["image_id"].isin([*validation.ids, *test.ids])]
     complete = keras.Model(inputs, head[-1](classifier.output))

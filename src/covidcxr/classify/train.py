@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from covidcxr.classify.card import ModelCard, add_card
 from covidcxr.classify.model import attach, build_head, complete_model
+from covidcxr.classify.weights import MADE, sample_weights
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.features.backbone import split_backbone
@@ -86,8 +87,6 @@ class Fitting:
     ----------
     epochs, batch_size, learning_rate
         Of Adam.
-    class_weights
-        Weigh the loss by inverse class frequency.
     xla
         Compile the training step with XLA.
     mixed_precision
@@ -97,7 +96,6 @@ class Fitting:
     epochs: int
     batch_size: int
     learning_rate: float
-    class_weights: bool = False
     xla: bool = False
     mixed_precision: bool = False
 
@@ -111,12 +109,6 @@ def read_bank(folder: str | Path) -> Bank:
         np.load(folder / "views.npy", mmap_mode="r"),
         rows.set_index("image_id"),
     )
-
-
-def balanced_weights(classes: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float32]:
-    """Return a weight per class, float32 [count]: n / (count * images of the class)."""
-    frequency = np.bincount(classes, minlength=count)
-    return (len(classes) / (count * np.maximum(frequency, 1))).astype(np.float32)
 
 
 def shuffled_batches(
@@ -158,6 +150,7 @@ def fit(
     validation_classes: npt.NDArray[np.int64],
     fitting: Fitting,
     rng: np.random.Generator,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> pd.DataFrame:
     """Fit a classifier under a progress bar, see `fit_watched`."""
     with progress(total=fitting.epochs, desc="training", unit="epoch") as bar:
@@ -176,6 +169,7 @@ def fit(
             fitting,
             rng,
             show,
+            weights,
         )
 
 
@@ -188,6 +182,7 @@ def fit_watched(
     fitting: Fitting,
     rng: np.random.Generator,
     watch: Callable[[Mapping[str, float]], None],
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> pd.DataFrame:
     """Fit a classifier in place by Adam on cross-entropy; leave it at its best validation epoch.
 
@@ -208,6 +203,8 @@ def fit_watched(
         Shuffles the batches.
     watch
         Called after each epoch with its record.
+    weights
+        [n], of the training rows in the loss; all 1 if None. Validation is not weighed.
 
     Returns
     -------
@@ -224,9 +221,8 @@ def fit_watched(
     if fitting.mixed_precision:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(classifier.trainable_variables)
-    count = classifier.output_shape[-1]
-    weights = balanced_weights(classes, count) if fitting.class_weights else np.ones(count)
-    run_epoch = _epoch_graph(classifier, optimizer, tf.constant(weights, tf.float32), fitting.xla)
+    shares = tf.constant(np.ones(len(classes)) if weights is None else weights, tf.float32)
+    run_epoch = _epoch_graph(classifier, optimizer, shares, fitting.xla)
     infer = tf.function(_inference(classifier), reduce_retracing=True)
 
     records = []
@@ -271,14 +267,19 @@ def _inference(classifier: keras.Model) -> Callable[[npt.NDArray[np.generic]], t
 def _epoch_graph(
     classifier: keras.Model, optimizer: keras.Optimizer, weights: tf.Tensor, xla: bool
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """Return the graph of one epoch: (data, classes, index, present) -> mean loss and accuracy."""
+    """Return the graph of one epoch: (data, classes, index, present) -> mean loss and accuracy.
+
+    `weights` [n] are of the training rows, all of which `data` holds.
+    """
 
     @tf.function(jit_compile=xla)
-    def step(data: tf.Tensor, classes: tf.Tensor, present: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def step(
+        data: tf.Tensor, classes: tf.Tensor, shares: tf.Tensor, present: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         with tf.GradientTape() as tape:
             output = tf.cast(classifier(data, training=True), tf.float32)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, output)
-            loss = tf.reduce_sum(losses * tf.gather(weights, classes) * present)
+            loss = tf.reduce_sum(losses * shares * present)
             loss /= tf.reduce_sum(present)
             scaled = optimizer.scale_loss(loss)
         optimizer.apply(tape.gradient(scaled, classifier.trainable_variables))
@@ -293,7 +294,10 @@ def _epoch_graph(
         hits = tf.constant(0.0)
         for i in tf.range(tf.shape(index)[0]):
             batch_loss, batch_hits = step(
-                tf.gather(data, index[i]), tf.gather(classes, index[i]), present[i]
+                tf.gather(data, index[i]),
+                tf.gather(classes, index[i]),
+                tf.gather(weights, index[i]),
+                present[i],
             )
             loss += batch_loss
             hits += batch_hits
@@ -332,6 +336,7 @@ def train_fold(
     dropout: float = 0.5,
     normalize_features: bool = True,
     class_weights: bool = False,
+    source_weights: bool = False,
     synthetic_features: str | Path | None = None,
     synthetic: str | Path | None = None,
     n_synthetic: int = 0,
@@ -372,6 +377,8 @@ def train_fold(
         `head`, `last_block` or `all`; the features must have been cut there.
     normalize_features
         Standardise the pooled features by the training rows' clean features.
+    class_weights, source_weights
+        See `covidcxr.classify.weights.sample_weights`; synthetic images are a source of their own.
     synthetic_features, synthetic
         Feature bank and table (`image_id, label, source_image_id, patient_id`) of the synthetic
         images.
@@ -439,8 +446,9 @@ def train_fold(
         np.concatenate([training.classes, extra.classes]),
         bank.clean_of(validation.ids),
         validation.classes,
-        Fitting(epochs, batch_size, learning_rate, class_weights, xla, mixed_precision),
+        Fitting(epochs, batch_size, learning_rate, xla, mixed_precision),
         generator(seed, *name),
+        weights_of([training, extra], table, by_class=class_weights, by_source=source_weights),
     )
     set_precision(remainder, "float32")
     kept = history.loc[history["best"] == 1].iloc[0]
@@ -462,6 +470,20 @@ def train_fold(
 def class_positions(labels: "pd.Series[str]", classes: Sequence[str]) -> npt.NDArray[np.int64]:
     """Return the position of each label in `classes`."""
     return np.array([classes.index(label) for label in labels], np.int64)
+
+
+def weights_of(
+    samples: Sequence[Sample], table: pd.DataFrame, *, by_class: bool, by_source: bool
+) -> npt.NDArray[np.float64]:
+    """Return the weights of all images of samples; who is not in the manifest is synthetic."""
+    source = table.set_index("image_id")["source"]
+    ids = [image for sample in samples for image in sample.ids]
+    return sample_weights(
+        np.concatenate([sample.classes for sample in samples]),
+        source.reindex(ids).fillna(MADE).to_numpy(str),
+        by_class=by_class,
+        by_source=by_source,
+    )
 
 
 def divide(

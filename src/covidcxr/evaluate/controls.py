@@ -12,6 +12,7 @@ from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits
 
 from covidcxr.classify.logistic import TEST, Cohort, cross_validate, fit_predict
+from covidcxr.classify.weights import sample_weights
 from covidcxr.data.altered import histogram, thumbnail
 from covidcxr.data.tables import read_manifest, read_split, write_table
 from covidcxr.evaluate.bootstrap import share_interval
@@ -60,8 +61,9 @@ def control_score(
     test = (images["split"] == "test").to_numpy()
     labels = np.array([list(classes).index(label) for label in images["label"]], np.int64)
     folds = images["fold"].fillna(TEST).to_numpy(np.int64)
-    fitted, choice = cross_validate(Cohort(features, labels, folds), count=len(classes))
-    hits = np.mean(fitted, axis=0).argmax(axis=1)[test] == labels[test]
+    models, choice = cross_validate(Cohort(features, labels, folds), count=len(classes))
+    fitted = [model.probabilities(features[test]) for model in models]
+    hits = np.mean(fitted, axis=0).argmax(axis=1) == labels[test]
     patients = images.loc[test, "patient_id"].to_numpy(str)
     # The same resamples for every control, so that they can be compared.
     found = share_interval(hits, patients, generator(seed, "controls"))
@@ -102,7 +104,9 @@ def tell_source(features: Floats, images: pd.DataFrame, seed: int) -> dict[str, 
             features[left_out],
             [PENALTY],
             count=len(names),
-            class_weights=True,
+            weights=sample_weights(
+                source[training], source[training], by_class=True, by_source=False
+            ),
         )[0]
     called = probabilities.argmax(axis=1)
     found = share_interval(called == source, patients, generator(seed, "sources"))

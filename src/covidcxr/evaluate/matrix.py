@@ -45,7 +45,7 @@ def write_matrix(
     target: str,
     seed: int,
 ) -> None:
-    """Write the matrix as a table and as a figure (of the first backbone and augmentation).
+    """Write the matrix as a table and as a figure (of the first backbone).
 
     Parameters
     ----------
@@ -170,10 +170,36 @@ def balanced_accuracy(labels: npt.NDArray[np.str_], right: npt.NDArray[np.bool_]
 
 
 def draw(matrix: pd.DataFrame, target: str) -> Figure:
-    """Draw the first backbone's matrix: how right it is, and which films it calls the target."""
-    first = matrix.iloc[0]
-    same = ["backbone", "augmentation"]
-    shown = matrix[(matrix[same] == first[same]).all(axis=1)]
+    """Draw the matrices of the first backbone's models: how right, and what they call target."""
+    backbone = matrix["backbone"].iloc[0]
+    blocks = list(matrix[matrix["backbone"] == backbone].groupby("augmentation", sort=False))
+    rows = list(dict.fromkeys(matrix["trained_on"]))
+    names = [
+        list(dict.fromkeys(matrix.loc[here, "tested_on"]))
+        for here in (matrix["kind"] == POPULATION, matrix["kind"] != POPULATION)
+    ]
+    widths = [len(columns) for columns in names]
+    height = 0.8 + len(blocks) * (0.5 + 0.48 * len(rows))
+    figure = Figure(figsize=(1.6 + 0.72 * sum(widths), 0.7 + height))
+    grid = figure.subplots(len(blocks), 2, width_ratios=widths, squeeze=False)
+    for (left, right), (augmentation, shown) in zip(grid, blocks, strict=True):
+        _block(left, right, shown, rows, names)
+        left.set_ylabel(f"{str(augmentation).replace('_', ' ')}\ntrained on")
+        last = left is grid[-1, 0]
+        for axes in (left, right):
+            axes.tick_params(labelbottom=last)
+    grid[0, 0].set_title("Balanced accuracy")
+    grid[0, 1].set_title(f"Share of films called {target}")
+    for axes in grid[-1]:
+        axes.set_xlabel("tested on")
+    figure.suptitle(f"{backbone}: the darker, the more is wrong")
+    return figure
+
+
+def _block(
+    left: Axes, right: Axes, shown: pd.DataFrame, rows: list[str], names: list[list[str]]
+) -> None:
+    """Draw one model's accuracy and share of films called target, for each training population."""
     populations = shown[shown["kind"] == POPULATION]
     groups = shown[shown["kind"] != POPULATION].assign(
         called=lambda t: t["sensitivity"].fillna(t["false_target"]),
@@ -182,30 +208,16 @@ def draw(matrix: pd.DataFrame, target: str) -> Figure:
     # An external set may hold the target and other films; then only the latter stand there.
     both = groups["sensitivity"].notna() & groups["false_target"].notna()
     groups.loc[both, "called"] = groups.loc[both, "wrong"] = groups.loc[both, "false_target"]
-    rows = list(dict.fromkeys(populations["trained_on"]))
-    columns = [list(dict.fromkeys(table["tested_on"])) for table in (populations, groups)]
-    widths = [len(names) for names in columns]
-    figure = Figure(figsize=(1.6 + 0.72 * sum(widths), 1.5 + 0.55 * len(rows)))
-    left, right = figure.subplots(1, 2, width_ratios=widths)
     accuracy = populations.pivot(
         index="trained_on", columns="tested_on", values="balanced_accuracy"
-    ).loc[rows, columns[0]]
+    ).loc[rows, names[0]]
     _panel(left, accuracy, 1 - accuracy, "{:.2f}")
-    left.set_title("Balanced accuracy")
-    left.set_ylabel("trained on")
-    left.set_xlabel("tested on")
-    pivoted = {
-        name: groups.pivot(index="trained_on", columns="tested_on", values=name).loc[
-            rows, columns[1]
-        ]
+    called, wrong = (
+        groups.pivot(index="trained_on", columns="tested_on", values=name).loc[rows, names[1]]
         for name in ("called", "wrong")
-    }
-    _panel(right, 100 * pivoted["called"], pivoted["wrong"], "{:.0f} %")
-    right.set_title(f"Share of films called {target}")
+    )
+    _panel(right, 100 * called, wrong, "{:.0f} %")
     right.set_yticks([])
-    right.set_xlabel("tested on")
-    figure.suptitle(f"{first['backbone']} {first['augmentation']}: the darker, the more is wrong")
-    return figure
 
 
 def _panel(axes: Axes, values: pd.DataFrame, wrong: pd.DataFrame, form: str) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from statsmodels.stats.weightstats import DescrStatsW
 
 from covidcxr.classify.logistic import Floats, fit_predict, read_choice, read_pooled
+from covidcxr.classify.weights import sample_weights
 from covidcxr.data.holdout import Unit, draw_holdout
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.evaluate.metrics import Integers, class_positions
@@ -52,6 +53,7 @@ def write_split_comparison(
     test: float | Mapping[str, int],
     repeats: int,
     class_weights: bool,
+    source_weights: bool,
     seed: int,
 ) -> None:
     """Compare the test accuracy of both kinds of split over many draws.
@@ -76,14 +78,14 @@ def write_split_comparison(
         Test images of each class, or one share for all, as the run's own split has it.
     repeats
         Splits drawn of each kind.
-    class_weights
-        Weigh the loss by inverse class frequency.
+    class_weights, source_weights
+        See `covidcxr.classify.weights.sample_weights`.
     seed
         The run's seed.
     """
     images = read_manifest(manifest)
     truth = class_positions(images["label"].tolist(), classes)
-    patients = images["patient_id"].to_numpy()
+    patients, sources = images["patient_id"].to_numpy(), images["source"].to_numpy(str)
     draws = drawn(images, test=test, repeats=repeats, seed=seed)
     rows = []
     for bank in banks:
@@ -97,7 +99,12 @@ def write_split_comparison(
                 x[division.test],
                 [c],
                 count=len(classes),
-                class_weights=class_weights,
+                weights=sample_weights(
+                    truth[division.training],
+                    sources[division.training],
+                    by_class=class_weights,
+                    by_source=source_weights,
+                ),
             )[0]
             return float((found.argmax(axis=1) == truth[division.test]).mean())
 

@@ -177,15 +177,22 @@ def key_result(run: Run) -> tuple[str, list[str]]:
 
 
 def _baseline_lines(run: Run) -> list[str]:
-    """Say what all backbones together reach, and a logistic regression on the same features."""
+    """Say what all backbones together reach, and simple models of the same features."""
     if run.baselines.empty:
         return []
     found = facts.test_ensembles(run.baselines)
-    logistic = found["augmentation"] == facts.LOGISTIC
+    simple = found["augmentation"].isin(list(facts.ON_FEATURES))
     lines = []
     for title, part, name in (
-        ("All backbones together", found[~logistic], "augmentation"),
-        ("Logistic regression on the same features, for comparison", found[logistic], "backbone"),
+        ("All backbones together", found[~simple], "augmentation"),
+        *(
+            (
+                f"{text.capitalize()} on the same features, for comparison",
+                found[found["augmentation"] == model],
+                "backbone",
+            )
+            for model, text in facts.ON_FEATURES.items()
+        ),
     ):
         texts = [f"{row[name]} {ratio(row['accuracy'])}" for row in records(part)]
         if texts:
@@ -492,9 +499,9 @@ TABLE_CAPTIONS = {
     "ensembles": (
         "Ensembles (mean probability over the folds' models) on the test set, best first: the "
         "study's models, all backbones together (mean of their probabilities), and a logistic "
-        "regression on the pooled features of each backbone, without augmentation, in the same "
-        "folds. Accuracy with its 95 % patient-clustered bootstrap interval, mean ± standard "
-        "deviation over single folds, recall and precision of each class."
+        "regression and a support vector machine on the pooled features of each backbone, without "
+        "augmentation, in the same folds. Accuracy with its 95 % patient-clustered bootstrap "
+        "interval, mean ± standard deviation over single folds, recall and precision of each class."
     ),
     "classification": "Every model: each fold on its validation images and on the test set, and "
     "the ensembles.",

@@ -156,8 +156,11 @@ def accuracy_interval(run: Run, backbone: str, augmentation: str) -> tuple[float
     return float(found["low"].iloc[0]), float(found["high"].iloc[0])
 
 
-LOGISTIC, ALL_BACKBONES = "logistic", "all"
-"""Augmentation and backbone by which the tables name the baselines."""
+ALL_BACKBONES = "all"
+"""Backbone by which the tables name the mean over all."""
+
+ON_FEATURES = {"logistic": "logistic regression", "support_vector": "support vector machine"}
+"""Models on pooled features, by what the tables name as their augmentation."""
 
 
 def backbone_text(backbone: str) -> str:
@@ -167,7 +170,7 @@ def backbone_text(backbone: str) -> str:
 
 def augmentation_text(augmentation: str) -> str:
     """Name an augmentation of the tables, or what stands in its place."""
-    return "logistic regression" if augmentation == LOGISTIC else augmentation
+    return ON_FEATURES.get(augmentation, augmentation)
 
 
 def model_text(backbone: str, augmentation: str) -> str:

@@ -9,9 +9,11 @@ with step(snakemake.log[0]):
         snakemake.input.rows,
         snakemake.input.manifest,
         snakemake.input.split,
+        snakemake.output.models,
         snakemake.output.folds,
         snakemake.output.ensemble,
         snakemake.output.choice,
         classes=snakemake.params.classes,
         class_weights=snakemake.params.class_weights,
+        source_weights=snakemake.params.source_weights,
     )

@@ -14,5 +14,6 @@ with step(snakemake.log[0]):
         test=snakemake.params.test,
         repeats=snakemake.params.repeats,
         class_weights=snakemake.params.class_weights,
+        source_weights=snakemake.params.source_weights,
         seed=snakemake.params.seed,
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from covidcxr.report import facts
 from covidcxr.report.content import Notice
 from covidcxr.report.facts import ENSEMBLE, Run
 from covidcxr.report.formats import MISSING, Column, Table, count, listing, ratio, share, some
@@ -51,7 +52,7 @@ def section(run: Run, tables: Mapping[str, pd.DataFrame]) -> Section | None:
 
 
 def _internal(run: Run, backbone: str, augmentation: str) -> pd.Series:
-    rows = run.classification
+    rows = pd.concat([run.classification, run.baselines], ignore_index=True)
     chosen = rows[
         (rows["backbone"] == backbone)
         & (rows["augmentation"] == augmentation)
@@ -76,8 +77,8 @@ def _best(run: Run, rows: pd.DataFrame) -> pd.Series:
 def _verdict(run: Run, name: str, row: pd.Series, films: pd.DataFrame) -> tuple[str, str | None]:
     inside = _internal(run, row["backbone"], row["augmentation"])["accuracy"]
     model = (
-        f"the ensemble of {row['backbone']} {row['augmentation']}, the best on the run’s own test "
-        "set,"
+        f"the ensemble of {facts.model_text(row['backbone'], row['augmentation'])}, the best on "
+        "the run’s own test set,"
     )
     present = films.loc[films["images"] > 0, "class"].tolist()
     told = (
@@ -96,8 +97,8 @@ def _verdict(run: Run, name: str, row: pd.Series, films: pd.DataFrame) -> tuple[
         return told, None
     warning = (
         f"External test: accuracy falls from {ratio(inside)} on the run’s own test set to "
-        f"{ratio(row['accuracy'])} on {name}, for the ensemble of {row['backbone']} "
-        f"{row['augmentation']}."
+        f"{ratio(row['accuracy'])} on {name}, for the ensemble of "
+        f"{facts.model_text(row['backbone'], row['augmentation'])}."
     )
     if absent:
         worst = max(absent, key=lambda label: float(row[f"called_{label}"]))
@@ -122,7 +123,7 @@ def _beside(run: Run, ensembles: pd.DataFrame) -> Table:
             [
                 str(row["set"]),
                 str(row["backbone"]),
-                str(row["augmentation"]),
+                facts.augmentation_text(row["augmentation"]),
                 ratio(_internal(run, row["backbone"], row["augmentation"])["accuracy"]),
                 ratio(row["accuracy"]),
                 f"{ratio(row['accuracy_low'])}–{ratio(row['accuracy_high'])}",
@@ -169,7 +170,7 @@ def _folds(scores: pd.DataFrame) -> Table:
         [
             str(row["set"]),
             str(row["backbone"]),
-            str(row["augmentation"]),
+            facts.augmentation_text(row["augmentation"]),
             str(row["model"]),
             count(row["n"]),
             ratio(row["accuracy"]),

@@ -22,6 +22,7 @@ from covidcxr.report.formats import (
 from covidcxr.report.sections.section import Section, SectionTable
 
 SIGNIFICANT = 0.05
+LOGISTIC = "logistic"
 OVERALL = ("accuracy", "balanced_accuracy", "macro_f1")
 BY_CLASS = ("sensitivity", "specificity", "precision", "auc")
 HEADINGS = {
@@ -142,8 +143,8 @@ def _against_logistic(pairs: pd.DataFrame) -> pd.DataFrame:
     """Return the pairs of a network head and the logistic regression of the same backbone."""
     return pairs[
         (pairs["first_backbone"] == pairs["second_backbone"])
-        & (pairs["second_augmentation"] == facts.LOGISTIC)
-        & (pairs["first_augmentation"] != facts.LOGISTIC)
+        & (pairs["second_augmentation"] == LOGISTIC)
+        & ~pairs["first_augmentation"].isin(list(facts.ON_FEATURES))
     ]
 
 

@@ -1,0 +1,57 @@
+"""Baselines on images that they did not train on."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+from covidcxr.classify.logistic import Fitted, pooled
+from covidcxr.data.tables import read_manifest, write_table
+from covidcxr.errors import InputError
+
+ENSEMBLE = "ensemble"
+
+
+def write_baseline_scores(
+    models: str | Path,
+    features: str | Path,
+    table: str | Path,
+    outputs: Mapping[str, str | Path],
+    *,
+    classes: Sequence[str],
+) -> None:
+    """Write the predictions of the folds' models, and of their ensemble, on a set of images.
+
+    Parameters
+    ----------
+    models
+        Of `covidcxr.classify.logistic.write_models`. Joblib files run code: only the run's own.
+    features
+        `.npy` [n, *cut].
+    table
+        Of the images, by `MANIFEST`, rows as in `features`.
+    outputs
+        CSV to write for each fold's model, in their order, and for `ensemble` (the mean
+        probability): image_id, patient_id, label, p_<class>.
+    classes
+        Class names in the order of the models' outputs.
+
+    Raises
+    ------
+    InputError
+        Features and table do not belong together.
+    """
+    images = read_manifest(table)
+    values = pooled(np.load(features))
+    if len(values) != len(images):
+        raise InputError(
+            f"{features} holds {len(values)} rows, {table} {len(images)}: make the features anew"
+        )
+    fitted: list[Fitted] = joblib.load(models)
+    names = [name for name in outputs if name != ENSEMBLE]
+    scored = {name: model.probabilities(values) for name, model in zip(names, fitted, strict=True)}
+    scored[ENSEMBLE] = np.mean(list(scored.values()), axis=0)
+    for name, path in outputs.items():
+        columns = {f"p_{label}": scored[name][:, c] for c, label in enumerate(classes)}
+        write_table(images[["image_id", "patient_id", "label"]].assign(**columns), path)

@@ -1,0 +1,13 @@
+"""Score a baseline of a backbone on an external test set."""
+
+from covidcxr.classify.score_baseline import ENSEMBLE, write_baseline_scores
+from covidcxr.logs import step
+
+with step(snakemake.log[0]):
+    write_baseline_scores(
+        snakemake.input.models,
+        snakemake.input.features,
+        snakemake.input.table,
+        dict(zip([*snakemake.params.folds, ENSEMBLE], snakemake.output, strict=True)),
+        classes=snakemake.params.classes,
+    )
