@@ -31,8 +31,8 @@ from covidcxr.logs import progress
 
 log = logging.getLogger("covidcxr")
 
-PENALTY = 3.0
-"""C, the price of a film on the wrong side; between 1 and 10 it matters little."""
+PENALTY = 10.0
+"""C, the price of a film on the wrong side; from 3 to 30 it matters little."""
 
 CALIBRATION_FOLDS = 4
 
