@@ -16,7 +16,12 @@ from covidcxr.data.external import build_external
 from covidcxr.data.manifest import Examination, with_image_ids
 from covidcxr.data.sources import CANDIDATE_COLUMNS
 from covidcxr.errors import InputError
-from covidcxr.evaluate.external import describe_set, external_scores, write_external_table
+from covidcxr.evaluate.external import (
+    at_threshold,
+    describe_set,
+    external_scores,
+    write_external_table,
+)
 from covidcxr.features.clean_features import write_clean_features
 from covidcxr.features.features import write_features
 from covidcxr.seeding import generator
@@ -162,6 +167,21 @@ def test_scores_over_the_labels_present_agree_with_scikit_learn():
     assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
 
 
+def test_at_a_threshold_a_film_is_called_where_its_probability_reaches_it():
+    table = pd.DataFrame(
+        {
+            "patient_id": list("abcdef"),
+            "label": ["covid"] * 4 + ["normal"] * 2,
+            "p_covid": [0.9, 0.2, 0.19, 0.5, 0.2, 0.1],
+        }
+    )
+    row = at_threshold(table, "covid", 0.2, generator(0, "x"))
+    assert (row["at_threshold_sensitivity"], row["at_threshold_called"]) == (0.75, 0.5)
+    assert row["at_threshold_sensitivity_low"] < 0.75 < row["at_threshold_sensitivity_high"]
+    none = at_threshold(table[:4], "covid", 0.2, generator(0, "x"))
+    assert np.isnan(none["at_threshold_called_low"])
+
+
 def test_set_of_one_class_has_no_share_of_others_called_so():
     row = external_scores(predictions(["normal"] * 4, ["normal"] * 4), CLASSES, generator(1, "t"))
     assert np.isnan(row["called_normal"])
@@ -254,10 +274,14 @@ def test_scores_from_features_are_those_of_the_complete_saved_models(tmp_path: P
         assert found[columns].to_numpy() == pytest.approx(expected[name], abs=1e-5)
         assert found["label"].tolist() == [CLASSES[k] for k in labels]
     pd.DataFrame({"label": [], "reason": []}).to_csv(folder / "excluded.csv", index=False)
+    pd.DataFrame(
+        {"backbone": ["tiny"], "augmentation": ["v1"], "class": ["normal"], "threshold": [0.3]}
+    ).to_csv(folder / "points.csv", index=False)
     write_external_table(
         [("set", "tiny", "v1", name, path) for name, path in outputs.items()],
         {"set": folder / "external.csv"},
         {"set": folder / "excluded.csv"},
+        folder / "points.csv",
         folder / "table.csv",
         folder / "sets.csv",
         classes=CLASSES,
@@ -266,4 +290,8 @@ def test_scores_from_features_are_those_of_the_complete_saved_models(tmp_path: P
     table = pd.read_csv(folder / "table.csv").set_index("model")
     hits = expected[ENSEMBLE].argmax(axis=1) == labels
     assert table.loc[ENSEMBLE, "accuracy"] == pytest.approx(hits.mean())
+    normal = CLASSES.index("normal")
+    called, own = expected[ENSEMBLE][:, normal] >= 0.3, np.array(labels) == normal
+    assert table.loc[ENSEMBLE, "at_threshold_sensitivity"] == pytest.approx(called[own].mean())
+    assert table.loc[ENSEMBLE, "at_threshold_called"] == pytest.approx(called[~own].mean())
     assert pd.read_csv(folder / "sets.csv")["images"].tolist() == [4, 3]

@@ -16,6 +16,7 @@ from covidcxr.evaluate.operating_point import (
     curve,
     predictive_values,
     threshold_for,
+    threshold_of_specificity,
     write_operating_point,
 )
 from tests.unit.statistics_inputs import CLASSES, predicted, write_predictions
@@ -36,6 +37,17 @@ def test_threshold_is_the_highest_that_reaches_the_sensitivity(pairs, wanted: fl
 def test_threshold_of_a_class_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match="no validation image"):
         threshold_for(np.array([0.5]), np.array([False]), 0.9)
+
+
+@given(scores, st.sampled_from([0.5, 0.8, 0.95, 0.995, 1.0]))
+def test_threshold_of_a_specificity_is_the_lowest_that_keeps_it(pairs, wanted: float) -> None:
+    values = np.array([value for value, _ in pairs]) / 20
+    positive = np.array([kind for _, kind in pairs])
+    positive[0] = False
+    found = threshold_of_specificity(values, positive, wanted)
+    kept = {t: (values[~positive] < t).mean() >= wanted - 1e-9 for t in [*set(values), found]}
+    assert kept[found]
+    assert not any(good for t, good in kept.items() if t < found and (values[~positive] >= t).any())
 
 
 @given(st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
@@ -84,7 +96,7 @@ def test_curve_encloses_the_area_of_scikit_learn() -> None:
     assert np.trapezoid(true, false) == pytest.approx(roc_auc_score(positive, values))
 
 
-def write(folder, target: str) -> pd.DataFrame:
+def write(folder, target: str, **options) -> pd.DataFrame:
     records = [(b, a, path) for b, a, m, path in write_predictions(folder) if m == "ensemble"]
     write_operating_point(
         records,
@@ -98,6 +110,7 @@ def write(folder, target: str) -> pd.DataFrame:
         sensitivity=0.9,
         seed=1,
         replicates=20,
+        **options,
     )
     return pd.read_csv(folder / "operating_point.csv")
 
@@ -108,6 +121,13 @@ def test_tables_and_figure_are_written_for_the_class_asked(tmp_path) -> None:
     assert set(table["class"]) == {"other"}
     assert len(pd.read_csv(tmp_path / "predictive_values.csv")) == 2 * len(PREVALENCES)
     assert "share of other images called other" in (tmp_path / "figure.svg").read_text()
+
+
+def test_a_specificity_can_be_asked_instead(tmp_path) -> None:
+    table = write(tmp_path, "ill", specificity=0.9)
+    assert set(table["asked_of"]) == {"specificity"}
+    assert (table["validation_specificity"] >= 0.9).all()
+    assert (table["asked"] == 0.9).all()
 
 
 def test_unknown_class_is_named(tmp_path) -> None:

@@ -28,6 +28,7 @@ def external_tables(run: Run, fall: float) -> dict[str, pd.DataFrame]:
     for name, value in (("covid", 0.9), ("normal", np.nan), ("pneumonia", 0.02)):
         for suffix in ("", "_low", "_high"):
             scores[f"called_{name}{suffix}"] = value
+    scores = scores.assign(at_threshold_sensitivity=np.nan, at_threshold_called=0.8)
     sets = pd.DataFrame(
         {
             "set": ["adults", "adults"],

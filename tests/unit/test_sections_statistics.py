@@ -145,7 +145,7 @@ def test_operating_point_section_gives_the_study_s_best_and_every_prevalence(
     inputs: Inputs,
 ) -> None:
     key = {"backbone": ["VGG16"], "augmentation": ["v1"], "class": ["normal"]}
-    point = {"asked": 0.95, "threshold": 0.4}
+    point = {"asked": 0.95, "asked_of": "sensitivity", "threshold": 0.4}
     point |= {"validation_sensitivity": 0.96, "validation_specificity": 0.97}
     for name, value in (("sensitivity", 1.0), ("specificity", 0.9)):
         point |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": 1.0}
@@ -168,6 +168,10 @@ def test_operating_point_section_gives_the_study_s_best_and_every_prevalence(
     assert row[2:] == ["0.500 (0.100–0.900)"] * 3 + ["–"] * 3
     assert part.tables[1].table.columns[2].label == "PPV at 1\u202f%"
     assert operating_point.section(run_of(inputs), {}) is None
+    points = tables["operating_point"].assign(asked=0.995, asked_of="specificity")
+    asked = operating_point.section(run_of(inputs), tables | {"operating_point": points})
+    assert asked is not None
+    assert "no more than 0.5\u202f% of the images of other classes" in asked.paragraphs[1]
 
 
 def test_split_section_tells_what_leakage_adds_and_on_how_many_images_it_can(

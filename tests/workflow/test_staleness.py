@@ -98,6 +98,10 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
         lambda c: c.update(operating_point={"sensitivity": 0.9}),
         {"operating_point": 1, "report": 1},
     ),
+    "specificity asked": (
+        lambda c: c.update(operating_point={"specificity": 0.9}),
+        {"operating_point": 1, "report": 1},
+    ),
     "Grad-CAM colour map": (
         lambda c: c["explain"].update(colormap="viridis"),
         {"fig6_gradcam": 1, "fig7_timeline": 1, "fig_timelines": 1, "report": 1},

@@ -377,6 +377,7 @@ rule operating_point:
         classes=CLASSES,
         target=operating_class(config),
         sensitivity=config["operating_point"]["sensitivity"],
+        specificity=config["operating_point"]["specificity"],
         seed=config["seed"],
         code=code("evaluate/operating_point"),
     message:

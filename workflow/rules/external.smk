@@ -136,6 +136,7 @@ rule external_table:
         predictions=[record[-1] for record in external_models()],
         tables=expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
         excluded=expand(f"{RUN}/data/excluded/{{set}}.csv", set=EXTERNAL),
+        points=f"{RUN}/tables/operating_point.csv",
     output:
         scores=table("external", "External test sets"),
         sets=update(f"{RUN}/tables/external_sets.csv"),

@@ -74,6 +74,29 @@ def external_scores(
     return row
 
 
+def at_threshold(
+    predictions: pd.DataFrame, target: str, threshold: float, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Score a model whose call of a class is that its probability reaches a threshold.
+
+    Returns
+    -------
+    threshold; at_threshold_sensitivity (share of target films called so) and at_threshold_called
+    (share of other films called so), NaN without such films, each with _low and _high (95 %, by
+    patient).
+    """
+    own = (predictions["label"] == target).to_numpy(bool)
+    called = predictions[f"p_{target}"].to_numpy(float) >= threshold
+    row: dict[str, Any] = {"threshold": threshold}
+    for name, among in (("sensitivity", own), ("called", ~own)):
+        found: tuple[float, ...] = (np.nan,) * 3
+        if among.any():
+            found = share_interval(called, predictions["patient_id"].to_numpy(), rng, among=among)
+        for end, value in zip(("", "_low", "_high"), found, strict=True):
+            row[f"at_threshold_{name}{end}"] = value
+    return row
+
+
 def describe_set(name: str, images: pd.DataFrame, excluded: pd.DataFrame) -> list[dict[str, Any]]:
     """Count a set by class: images, patients, and what was left out, with the reasons."""
     labels = list(dict.fromkeys([*images["label"], *excluded["label"]]))
@@ -98,6 +121,7 @@ def write_external_table(
     predictions: Iterable[tuple[str, str, str, str, str | Path]],
     tables: Mapping[str, str | Path],
     excluded: Mapping[str, str | Path],
+    points: str | Path,
     output: str | Path,
     output_sets: str | Path,
     *,
@@ -112,9 +136,11 @@ def write_external_table(
         (set, backbone, augmentation, model, path of the predictions).
     tables, excluded
         Of each set, its images and what was left out.
+    points
+        `tables/operating_point.csv`: the threshold of each ensemble, which its folds share.
     output
         Table to write: set, backbone, augmentation, model, split (`external`), and
-        `external_scores`.
+        `external_scores` and `at_threshold`.
     output_sets
         Table to write: set, class, images, patients, excluded, reasons.
     classes
@@ -128,6 +154,11 @@ def write_external_table(
         A file does not predict just the images of its set.
     """
     images = {name: read_manifest(path) for name, path in tables.items()}
+    asked = read_table(points, ["backbone", "augmentation", "class"], ["threshold"])
+    thresholds = {
+        (row["backbone"], row["augmentation"]): (row["class"], float(row["threshold"]))
+        for row in asked.to_dict("records")
+    }
     rows = []
     for record in (Scored(*entry) for entry in predictions):
         frame = read_predictions(record.path, classes)
@@ -138,6 +169,7 @@ def write_external_table(
             )
         # The same resamples for every model of a set, so that models can be compared.
         rng = generator(seed, "external", record.set)
+        target, threshold = thresholds[record.backbone, record.augmentation]
         rows.append(
             {
                 "set": record.set,
@@ -146,6 +178,7 @@ def write_external_table(
                 "model": record.model,
                 "split": EXTERNAL,
                 **external_scores(frame, classes, rng),
+                **at_threshold(frame, target, threshold, rng),
             }
         )
     counts = [

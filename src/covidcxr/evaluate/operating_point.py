@@ -1,7 +1,7 @@
 """One class against the others: a threshold chosen on validation, applied once to the test set."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ def write_operating_point(
     target: str,
     sensitivity: float,
     seed: int,
+    specificity: float | None = None,
     replicates: int = REPLICATES,
 ) -> None:
     """Choose each ensemble's threshold on out-of-fold predictions and apply it to the test set.
@@ -53,8 +54,8 @@ def write_operating_point(
     split
         `split.csv` of the run.
     output_points
-        Table to write: backbone, augmentation, class, asked (sensitivity), and what `applied`
-        returns.
+        Table to write: backbone, augmentation, class, asked, asked_of (sensitivity or
+        specificity), and what `applied` returns.
     output_values
         Table to write: backbone, augmentation, class, and what `predictive_values` returns.
     png, svg
@@ -67,6 +68,8 @@ def write_operating_point(
         Asked of the threshold on the out-of-fold predictions, in (0, 1].
     seed
         The run's seed.
+    specificity
+        Asked instead of a sensitivity, in (0, 1].
 
     Raises
     ------
@@ -76,13 +79,16 @@ def write_operating_point(
     if target not in classes:
         raise InputError(f"operating_point: {target!r} is no class; they are {', '.join(classes)}")
     places = read_split(split)
+    asked = sensitivity if specificity is None else specificity
+    asked_of = "sensitivity" if specificity is None else "specificity"
+    choose = threshold_for if specificity is None else threshold_of_specificity
     points, values, curves = [], [], {}
     for backbone, augmentation, path in progress(list(ensembles), desc="models", unit="model"):
         record = Predictions(backbone, augmentation, ENSEMBLE, path)
         frame = read_predictions(record, places, classes)
         key = {"backbone": backbone, "augmentation": augmentation, "class": target}
-        point, joint = applied(frame, target, sensitivity, seed, replicates=replicates)
-        points.append(key | {"asked": sensitivity} | point)
+        point, joint = applied(frame, target, asked, seed, choose=choose, replicates=replicates)
+        points.append(key | {"asked": asked, "asked_of": asked_of} | point)
         values += [key | row for row in joint]
         test = frame[frame["split"] == "test"]
         curves[backbone, augmentation] = curve(
@@ -113,12 +119,32 @@ def threshold_for(scores: Floats, positive: npt.NDArray[np.bool_], sensitivity: 
     return float(found[wanted - 1])
 
 
+def threshold_of_specificity(
+    scores: Floats, positive: npt.NDArray[np.bool_], specificity: float
+) -> float:
+    """Return the lowest threshold at which at least that share of the other images is not called.
+
+    An image is called where its score reaches the threshold.
+
+    Raises
+    ------
+    InputError
+        All images are positive.
+    """
+    others = np.sort(scores[~positive])[::-1]
+    if not len(others):
+        raise InputError("no validation image is of another class than the one to be found")
+    called = math.floor((1 - specificity) * len(others) + 1e-9)
+    return float(np.nextafter(others[called], np.inf)) if called < len(others) else 0.0
+
+
 def applied(
     frame: pd.DataFrame,
     target: str,
-    sensitivity: float,
+    asked: float,
     seed: int,
     *,
+    choose: Callable[[Floats, npt.NDArray[np.bool_], float], float] = threshold_for,
     replicates: int = REPLICATES,
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Choose the threshold on the validation rows and apply it to the test rows.
@@ -127,6 +153,9 @@ def applied(
     ----------
     frame
         patient_id, label, split (`validation`, `test`) and p_<target> of one ensemble.
+    asked, choose
+        Sensitivity or specificity, and how the threshold follows: `threshold_for` or
+        `threshold_of_specificity`.
 
     Returns
     -------
@@ -140,7 +169,7 @@ def applied(
     scores = frame[f"p_{target}"].to_numpy(np.float64)
     positive = (frame["label"] == target).to_numpy(bool)
     validation = (frame["split"] == "validation").to_numpy(bool)
-    threshold = threshold_for(scores[validation], positive[validation], sensitivity)
+    threshold = choose(scores[validation], positive[validation], asked)
     called = scores >= threshold
     point: dict[str, float] = {
         "threshold": threshold,

@@ -9,6 +9,7 @@ with step(snakemake.log[0]):
         snakemake.params.models,
         dict(zip(sets, snakemake.input.tables, strict=True)),
         dict(zip(sets, snakemake.input.excluded, strict=True)),
+        snakemake.input.points,
         snakemake.output.scores,
         snakemake.output.sets,
         classes=snakemake.params.classes,

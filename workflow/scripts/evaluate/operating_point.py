@@ -14,5 +14,6 @@ with step(snakemake.log[0]):
         classes=snakemake.params.classes,
         target=snakemake.params.target,
         sensitivity=snakemake.params.sensitivity,
+        specificity=snakemake.params.specificity,
         seed=snakemake.params.seed,
     )

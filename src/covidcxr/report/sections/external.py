@@ -10,6 +10,7 @@ from covidcxr.report.facts import ENSEMBLE, Run
 from covidcxr.report.formats import MISSING, Column, Table, count, listing, ratio, share, some
 from covidcxr.report.sections.section import Section, SectionTable
 
+AT_THRESHOLD = "at the operating point’s threshold"
 FALL = 0.05
 """Fall of accuracy from the run's own test set to an external one from which the report warns."""
 
@@ -115,10 +116,13 @@ def _beside(run: Run, ensembles: pd.DataFrame) -> Table:
         Column("external", "accuracy", numeric=True),
         Column("interval", "accuracy", numeric=True),
         *(Column(label, "called, of other classes’ films", numeric=True) for label in run.classes),
+        Column("sensitivity", AT_THRESHOLD, numeric=True),
+        Column("called", AT_THRESHOLD, numeric=True),
     ]
     rows = []
     for _, row in ensembles.iterrows():
         called = [row[f"called_{label}"] for label in run.classes]
+        called += [row["at_threshold_sensitivity"], row["at_threshold_called"]]
         rows.append(
             [
                 str(row["set"]),

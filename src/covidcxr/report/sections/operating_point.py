@@ -16,10 +16,11 @@ def section(run: Run, tables: Mapping[str, pd.DataFrame]) -> Section | None:
         return None
     points, values = tables["operating_point"], tables["predictive_values"]
     target, asked = str(points["class"].iloc[0]), float(points["asked"].iloc[0])
+    asked_of = str(points["asked_of"].iloc[0])
     return Section(
         ident="operating-point",
         title=f"Operating point for {target}",
-        paragraphs=[_found(run, points, values, target), _method(target, asked)],
+        paragraphs=[_found(run, points, values, target), _method(target, asked, asked_of)],
         figures=[
             SectionFigure(
                 "operating_point",
@@ -32,7 +33,7 @@ def section(run: Run, tables: Mapping[str, pd.DataFrame]) -> Section | None:
         tables=[
             SectionTable(
                 "operating_point",
-                f"The threshold of each ensemble: chosen for a sensitivity of {ratio(asked)} on "
+                f"The threshold of each ensemble: chosen for a {asked_of} of {ratio(asked)} on "
                 "the out-of-fold predictions, applied once to the test set.",
                 _points_table(points),
             ),
@@ -72,10 +73,16 @@ def _found(run: Run, points: pd.DataFrame, values: pd.DataFrame, target: str) ->
     )
 
 
-def _method(target: str, asked: float) -> str:
-    return (
+def _method(target: str, asked: float, asked_of: str) -> str:
+    rule = (
         f"The threshold is the highest on the probability of {target} at which {share(asked)} of "
-        f"the {target} images among the training images are called by the models that did not "
+        f"the {target} images"
+        if asked_of == "sensitivity"
+        else f"The threshold is the lowest on the probability of {target} at which no more than "
+        f"{share(1 - asked)} of the images of other classes"
+    )
+    return (
+        f"{rule} among the training images are called by the models that did not "
         "train on them. Those are single models; on the test set their mean is held against the "
         "same threshold. The specificity is that against the other classes of these collections: "
         "where they differ in more than disease (age, hospital, framing), it says nothing about "
