@@ -1,5 +1,6 @@
 """All images of a cohort decoded once, into one array on disk."""
 
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,10 +8,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from covidcxr.arrays import save_blocks
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.tables import read_table
 from covidcxr.files import atomic
 from covidcxr.logs import progress
+
+IN_FLIGHT = 1024
+"""Images handed to the threads at a time: a task of each image at once would grow with them."""
 
 
 def write_images(
@@ -18,7 +23,8 @@ def write_images(
 ) -> None:
     """Decode the images of a cohort table into one `.npy` file.
 
-    Images go straight into the memory-mapped file, so memory does not grow with their number.
+    Images go to the file in their order as they are decoded, so memory does not grow with their
+    number.
 
     Parameters
     ----------
@@ -39,20 +45,22 @@ def write_images(
     """
     paths = read_table(table, ["path"])["path"].tolist()
     with atomic(output) as temporary:
-        if not paths:  # nothing to map: an empty file cannot be
-            np.save(temporary, np.empty((0, size, size), np.uint8))
-            return
-        images = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.uint8, shape=(len(paths), size, size)
-        )
+        save_blocks(temporary, (len(paths), size, size), np.uint8, decoded(paths, size, threads))
 
-        def fill(row: int) -> None:
-            images[row] = resize(decode_gray(paths[row]), size)
 
-        with ThreadPoolExecutor(threads) as pool:
-            for _ in progress(pool.map(fill, range(len(paths))), total=len(paths), unit="image"):
-                pass
-        images.flush()
+def decoded(
+    paths: Sequence[str], size: int, threads: int | None
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield the images [size, size] under `paths` in their order, decoded by several threads."""
+
+    def image(path: str) -> npt.NDArray[np.uint8]:
+        return resize(decode_gray(path), size)
+
+    with ThreadPoolExecutor(threads) as pool, progress(total=len(paths), unit="image") as bar:
+        for start in range(0, len(paths), IN_FLIGHT):
+            for one in pool.map(image, paths[start : start + IN_FLIGHT]):
+                yield one
+                bar.update()
 
 
 def resize(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:

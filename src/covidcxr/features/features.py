@@ -14,6 +14,7 @@ import pandas as pd
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from covidcxr.arrays import save_blocks
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.features.augment import Transform, augmented_view, magnified
@@ -77,8 +78,8 @@ def extract(
     count: int,
     image: Callable[[int], npt.NDArray[np.uint8]],
     label: str,
-) -> Iterator[tuple[slice, npt.NDArray[np.generic]]]:
-    """Run `extractor` over `count` images; yield where each result belongs, and the result.
+) -> Iterator[npt.NDArray[np.generic]]:
+    """Run `extractor` over `count` images; yield the results in their order, batch by batch.
 
     The next batch is prepared on a thread of its own while the network computes the current one.
 
@@ -107,7 +108,7 @@ def extract(
             if start + step < count:
                 coming.append(pool.submit(prepare, start + step))
             stop = min(start + step, count)
-            yield slice(start, stop), extractor.run(batch)[: stop - start]
+            yield extractor.run(batch)[: stop - start]
             bar.update(stop - start)
 
 
@@ -254,13 +255,5 @@ def save_features(
     label: str,
 ) -> None:
     """Write the features of prod(`leading`) images as one array [*leading, *shape]."""
-    count = int(np.prod(leading))
-    shape = (*leading, *extractor.shape)
-    if count == 0:
-        np.save(path, np.zeros(shape, extractor.dtype))
-        return
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=extractor.dtype, shape=shape)
-    flat = array.reshape(count, *extractor.shape)
-    for where, values in extract(extractor, count, image, label):
-        flat[where] = values
-    array.flush()
+    blocks = extract(extractor, int(np.prod(leading)), image, label)
+    save_blocks(path, (*leading, *extractor.shape), extractor.dtype, blocks)

@@ -1,0 +1,50 @@
+"""Large arrays on disk, written block by block with a memory that does not follow their size."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+
+def save_blocks(
+    path: str | Path,
+    shape: tuple[int, ...],
+    dtype: npt.DTypeLike,
+    blocks: Iterable[npt.NDArray[np.generic]],
+) -> None:
+    """Write an array to a `.npy` file, of which blocks come one after the other.
+
+    Written through a file and not through a memory map: mapped pages count as the process' memory
+    until the system writes them out, and a job under a memory limit may be killed for them.
+
+    Parameters
+    ----------
+    path
+        File to write; `np.load` reads it as if `np.save` had written the whole array.
+    shape, dtype
+        Of the whole array. Blocks are converted to this dtype.
+    blocks
+        Arrays that hold the elements in C order; together as many as `shape` has.
+
+    Raises
+    ------
+    ValueError
+        The blocks hold more or fewer elements than `shape`.
+    """
+    kind = np.dtype(dtype)
+    written = 0
+    with Path(path).open("wb") as file:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(kind),
+            "fortran_order": False,
+            "shape": shape,
+        }
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, kind).data)
+            written += block.size
+    if written != np.prod(shape, dtype=np.int64):
+        raise ValueError(
+            f"{path}: the blocks hold {written} elements, the shape {shape} asks others"
+        )

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from covidcxr.arrays import save_blocks
+
+
+@given(
+    st.integers(0, 7),
+    st.sampled_from([(), (3,), (2, 2)]),
+    st.sampled_from([np.uint8, np.float32, np.float16]),
+    st.integers(1, 4),
+)
+def test_the_file_is_what_numpy_would_have_written(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: int,
+    each: tuple[int, ...],
+    dtype: type[np.generic],
+    step: int,
+) -> None:
+    folder: Path = tmp_path_factory.mktemp("arrays")
+    whole = np.random.default_rng(0).uniform(0, 200, (rows, *each)).astype(dtype)
+    np.save(folder / "whole.npy", whole)
+    blocks = (whole[start : start + step] for start in range(0, rows, step))
+    save_blocks(folder / "blocks.npy", whole.shape, dtype, blocks)
+    assert (folder / "blocks.npy").read_bytes() == (folder / "whole.npy").read_bytes()
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_blocks_that_are_not_the_shape_are_an_error(tmp_path: Path, rows: int) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        save_blocks(tmp_path / "a.npy", (3, 5), np.uint8, [np.zeros((rows, 5), np.uint8)])
+
+
+def test_blocks_are_converted_and_may_be_strided(tmp_path: Path) -> None:
+    block = np.arange(12.0).reshape(3, 4).T
+    save_blocks(tmp_path / "a.npy", (4, 3), np.float16, [block])
+    found = np.load(tmp_path / "a.npy")
+    assert found.dtype == np.float16
+    assert np.array_equal(found, block)
