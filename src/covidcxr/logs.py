@@ -1,9 +1,13 @@
 """What a step says while it works: a log file, the terminal, and errors for people."""
 
 import logging
+import os
+import platform
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +23,10 @@ def step(log_file: str | Path | None = None) -> Iterator[None]:
     """Run a step: its log lines go to stderr and to `log_file`, its input errors become one line.
 
     An `InputError` ends the process with status 1 and no traceback; any other exception is written
-    to the log with its traceback and raised again.
+    to the log with its traceback and raised again. The last line of a step that succeeded says when
+    it ended, where, and what it took (`ending`); the report reads it.
     """
+    start = time.monotonic()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +47,41 @@ def step(log_file: str | Path | None = None) -> Iterator[None]:
     except Exception:
         log.exception("the step failed")
         raise
+    if log_file is not None:
+        with Path(log_file).open("a") as file:
+            file.write(f"{ending(time.monotonic() - start)}\n")
+
+
+def ending(seconds: float) -> str:
+    """Say that a step of `seconds` ends now, where, and what its process took since it began."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    # Snakemake tells a job's threads in this variable, which numerical libraries read.
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    return (
+        f"finished {now} on {platform.node()}, threads {threads}, "
+        f"seconds {max(seconds, process_age()):.2f}, peak MB {peak_memory():.0f}"
+    )
+
+
+def process_age() -> float:
+    """Return the seconds since this process began, its imports included; 0 without Linux' /proc."""
+    process, system = Path("/proc/self/stat"), Path("/proc/uptime")
+    if not process.is_file() or not system.is_file():
+        return 0.0
+    # The command's name, in brackets, may hold spaces; the start is the 20th number behind it.
+    begun = float(process.read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return float(system.read_text().split()[0]) - begun
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process held so far, in MB; NaN where Linux is not there.
+
+    `getrusage` would not do: a new process starts with the peak of the one that started it.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    peaks = [float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")]
+    return peaks[0] if peaks else float("nan")
 
 
 def progress(iterable: Any = None, **options: Any) -> Any:

@@ -24,7 +24,6 @@ class Inputs:
     config: dict[str, Any]
     frames: dict[str, pd.DataFrame]
     figures: dict[str, Path]
-    benchmarks: dict[str, Path]
     gradcam: dict[str, Path]
 
     def arguments(self) -> dict[str, Any]:
@@ -37,7 +36,6 @@ class Inputs:
             "config": self.config,
             "tables": tables,
             "figures": self.figures,
-            "benchmarks": self.benchmarks,
             "gradcam": self.gradcam,
             "versions": {"Python": "3.11.0", "keras": "3.15.1"},
         }
@@ -125,6 +123,10 @@ def made_up_run(folder: Path) -> Inputs:
                 "note": ["ensemble of 3 models of this size", "another test set"],
             }
         ),
+        "jobs": _jobs(),
+        "sizes": pd.DataFrame(
+            {"folder": ["models/VGG16", "images"], "files": [6, 1], "size_mb": [342.0, 5.5]}
+        ),
         "models": pd.DataFrame(
             {
                 "backbone": ["VGG16", "ResNet50"],
@@ -134,7 +136,7 @@ def made_up_run(folder: Path) -> Inputs:
         ),
     }
     figures, maps = _figures(folder, random), _gradcam(folder, config["backbones"])
-    return Inputs(folder, config, frames, figures, _benchmarks(folder), maps)
+    return Inputs(folder, config, frames, figures, maps)
 
 
 def _manifest(random: np.random.Generator) -> pd.DataFrame:
@@ -214,6 +216,7 @@ def _figures(folder: Path, random: np.random.Generator) -> dict[str, Path]:
         "fig5_confusion": (1200, 800),
         "fig6_gradcam": (900, 1000),
         "fig7_timeline": (1200, 700),
+        "fig_jobs": (1200, 700),
     }
     paths = {}
     for name, (width, height) in sizes.items():
@@ -240,18 +243,18 @@ def _gradcam(folder: Path, backbones: list[str]) -> dict[str, Path]:
     return paths
 
 
-def _benchmarks(folder: Path) -> dict[str, Path]:
-    jobs = {
-        "manifest": (12.0, 150.0, 10.5),
-        "train/VGG16_v1_fold0": (60.0, 900.0, 110.0),
-        "train/VGG16_v1_fold1": (70.0, 950.0, 130.0),
-        "fig1_diagnoses": (0.4, None, None),
-    }
-    paths = {}
-    for name, (seconds, memory, cpu) in jobs.items():
-        paths[name] = folder / f"{name.replace('/', '_')}.tsv"
-        cells = ["-" if value is None else str(value) for value in (memory, cpu)]
-        paths[name].write_text(
-            f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:00:00\t{cells[0]}\t{cells[1]}\n"
-        )
-    return paths
+def _jobs() -> pd.DataFrame:
+    """Four jobs, two beside each other; one was over before anything could be measured."""
+    rows = [
+        ("manifest", "", 0, 12.0, 10.5, 150.0, "a"),
+        ("train", "VGG16_v1_fold0", 12, 60.0, 110.0, 900.0, "a"),
+        ("train", "VGG16_v1_fold1", 12, 70.0, 130.0, 950.0, "b"),
+        ("fig1_diagnoses", "", 92, 0.4, np.nan, np.nan, ""),
+    ]
+    columns = ["rule", "job", "start", "seconds", "cpu_seconds", "peak_mb", "host"]
+    table = pd.DataFrame(rows, columns=columns).assign(threads=2, gpus=0)
+    begun = pd.Timestamp("2026-01-01T00:00:00Z") + pd.to_timedelta(table["start"], unit="s")
+    ended = begun + pd.to_timedelta(table["seconds"], unit="s")
+    return table.assign(
+        start=[moment.isoformat() for moment in begun], end=[moment.isoformat() for moment in ended]
+    )

@@ -124,11 +124,10 @@ def test_same_inputs_give_the_same_file(inputs: Inputs) -> None:
 
 
 def test_figures_and_optional_tables_that_a_run_lacks_are_left_out(inputs: Inputs) -> None:
-    for name in ("fig2_synthetic", "cyclegan_samples", "fig7_timeline"):
+    for name in ("fig2_synthetic", "cyclegan_samples", "fig7_timeline", "fig_jobs"):
         del inputs.figures[name]
-    for name in ("losses", "synthetic", "published_accuracy", "models", "collections"):
+    for name in ("losses", "synthetic", "published_accuracy", "models", "collections", "jobs"):
         del inputs.frames[name]
-    inputs.benchmarks = {}
     page = page_of(inputs)
     assert "Figure 7" not in page.text
     assert "Figure 6" in page.text
@@ -206,12 +205,6 @@ def test_unreadable_figure_is_named_and_leaves_no_report(inputs: Inputs) -> None
 def test_figure_without_a_place_is_named(inputs: Inputs) -> None:
     inputs.figures["fig8_more"] = inputs.figures["fig4_loss"]
     with pytest.raises(InputError, match="fig8_more"):
-        page_of(inputs)
-
-
-def test_file_that_is_no_benchmark_is_named(inputs: Inputs) -> None:
-    inputs.benchmarks["manifest"].write_text("")
-    with pytest.raises(InputError, match=r"manifest\.tsv"):
         page_of(inputs)
 
 
@@ -352,18 +345,6 @@ def test_key_result_is_the_best_test_ensemble_with_its_interval(inputs: Inputs) 
     ]
 
 
-def test_runtimes_add_up_by_rule_and_unmeasured_memory_stays_unknown(inputs: Inputs) -> None:
-    frames = {
-        name: pd.read_csv(path, sep="\t", na_values=["-"])
-        for name, path in inputs.benchmarks.items()
-    }
-    table = facts.runtimes(frames).set_index("step")
-    assert list(table.index) == ["train", "manifest", "fig1_diagnoses"]
-    assert table.loc["train", ["jobs", "total", "mean", "longest"]].tolist() == [2, 130, 65, 70]
-    assert table.loc["train", ["cpu", "memory"]].tolist() == [240, 950]
-    assert table.loc["fig1_diagnoses", ["cpu", "memory"]].isna().all()
-
-
 def test_departures_list_only_what_differs_from_the_study(inputs: Inputs) -> None:
     table = facts.departures(inputs.config).set_index("setting")
     assert set(table.index) == {
@@ -469,6 +450,7 @@ def test_a_sections_text_figure_and_table_enter_the_page_and_its_notice_stands_o
     inputs = made_up_run(tmp_path)
     inputs.frames["ages"] = pd.DataFrame({"label": ["covid"], "accuracy": [0.875]})
     inputs.figures["ages"] = inputs.figures["fig1_diagnoses"]
+    del inputs.figures["fig_jobs"]  # its section gives way to the one of this test
 
     def section(run: Run, tables: Mapping[str, pd.DataFrame]) -> Section | None:
         if "ages" not in tables:
@@ -486,7 +468,7 @@ def test_a_sections_text_figure_and_table_enter_the_page_and_its_notice_stands_o
     write_report(tmp_path / "with.html", **inputs.arguments())
     page = (tmp_path / "with.html").read_text()
     assert page.index("Age names the class.") < page.index("What was run</h2>")
-    assert page.index("What ages say.") < page.index('id="runtimes"')
+    assert page.index("What ages say.") < page.index('id="limits"')
     assert '<a href="#ages">Ages</a>' in page
     assert "0.875" in page
     assert 'alt="Bars of ages."' in page

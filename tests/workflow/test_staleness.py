@@ -18,7 +18,13 @@ from .conftest import TINY, Workflow
 Config = dict[str, Any]
 
 UNCERTAINTY = {"intervals": 1, "comparisons": 1, "calibration": 1, "operating_point": 1}
-SCORES = {"classification": 1, "published": 1, "confounding": 1, "report": 1} | UNCERTAINTY
+SCORES = {
+    "classification": 1,
+    "published": 1,
+    "confounding": 1,
+    "run_times": 1,
+    "report": 1,
+} | UNCERTAINTY
 ON_FEATURES = {"logistic": 1, "support_vector": 1, "baselines": 1, "split_comparison": 1}
 FIGURES = {"fig3_architecture": 1, "fig4_loss": 1, "fig5_confusion": 1}
 MAPS = {"gradcam": 1, "fig6_gradcam": 1, "fig7_timeline": 1}
@@ -92,11 +98,11 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "draws of both kinds of split": (
         lambda c: c["split"].update(comparisons=5),
-        {"split_comparison": 1, "report": 1},
+        {"split_comparison": 1, "run_times": 1, "report": 1},
     ),
     "sensitivity asked": (
         lambda c: c.update(operating_point={"sensitivity": 0.9}),
-        {"operating_point": 1, "report": 1},
+        {"operating_point": 1, "run_times": 1, "report": 1},
     ),
     "specificity asked": (
         lambda c: c.update(operating_point={"specificity": 0.9}),
@@ -104,7 +110,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "Grad-CAM colour map": (
         lambda c: c["explain"].update(colormap="viridis"),
-        {"fig6_gradcam": 1, "fig7_timeline": 1, "fig_timelines": 1, "report": 1},
+        {"fig6_gradcam": 1, "fig7_timeline": 1, "fig_timelines": 1, "run_times": 1, "report": 1},
     ),
     "transform of v1": (
         lambda c: c.update(transform={"rotation": 20}),
@@ -146,6 +152,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             "external_table": 1,
             "leakage": 1,
             "controls": 1,
+            "run_times": 1,
             "report": 1,
         },
     ),
@@ -166,7 +173,7 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
     "step's own module": (
         "src/covidcxr/evaluate/fig1_diagnoses.py",
         lambda text: text + "\nEDITED = 1\n",
-        {"fig1_diagnoses": 1, "report": 1},
+        {"fig1_diagnoses": 1, "run_times": 1, "report": 1},
     ),
     "module that it imports": (
         "src/covidcxr/evaluate/style.py",
@@ -184,6 +191,7 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
             "audit_features": 1,
             "audit_changes": 1,
             "synthetic_effect": 1,
+            "run_times": 1,
             "report": 1,
         }
         | FIGURES,
@@ -191,7 +199,7 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
     "adapter": (
         "workflow/scripts/evaluate/fig4_loss.py",
         lambda text: text + "\nEDITED = 1\n",
-        {"fig4_loss": 1, "report": 1},
+        {"fig4_loss": 1, "run_times": 1, "report": 1},
     ),
     "comment in a module": (
         "src/covidcxr/classify/train.py",

@@ -14,20 +14,49 @@ FIGURES = [
     for name in SHOWN_FIGURES + REPORT_FIGURES
     for kind in ("png", "svg")
 ]
+SHOWN_IN_REPORT = [
+    *FIGURES,
+    *TABLES,
+    *REPORT_TABLES,
+    *expand(
+        f"{RUN}/data/{{table}}.csv",
+        table=["manifest", "quarantine", "collections", "split"],
+    ),
+    *([f"{RUN}/data/synthetic.csv"] if SYNTHETIC else []),
+    *([f"{RUN}/cyclegan/losses.csv"] if SYNTHETIC else []),
+    *([f"{RUN}/figures/cyclegan_samples.png"] if SYNTHETIC else []),
+    *expand(f"{RUN}/gradcam/{{backbone}}/{SHOWN}.npz", backbone=BACKBONES),
+]
+
+
+# After all that the report shows, so that it tells the times of all of it.
+rule run_times:
+    input:
+        SHOWN_IN_REPORT,
+    output:
+        **figure("fig_jobs", "Run", "jobs over time"),
+        jobs=update(f"{RUN}/benchmarks/jobs.csv"),
+        sizes=update(f"{RUN}/benchmarks/sizes.csv"),
+    log:
+        f"{RUN}/logs/run_times.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(500),
+        runtime=minutes(5),
+    params:
+        run=RUN,
+        code=code("report/run_times"),
+    message:
+        "Adding up the times of the jobs"
+    script:
+        "../scripts/report/run_times.py"
 
 
 rule report:
     input:
-        figures=FIGURES,
-        tables=TABLES + REPORT_TABLES,
-        data=expand(
-            f"{RUN}/data/{{table}}.csv",
-            table=["manifest", "quarantine", "collections", "split"],
-        ),
-        synthetic=f"{RUN}/data/synthetic.csv" if SYNTHETIC else [],
-        losses=f"{RUN}/cyclegan/losses.csv" if SYNTHETIC else [],
-        samples=f"{RUN}/figures/cyclegan_samples.png" if SYNTHETIC else [],
-        gradcam=expand(f"{RUN}/gradcam/{{backbone}}/{SHOWN}.npz", backbone=BACKBONES),
+        SHOWN_IN_REPORT,
+        rules.run_times.output,
     output:
         update(f"{RUN}/report.html"),
     log:
@@ -40,7 +69,6 @@ rule report:
     params:
         # The one rule that shows the whole configuration depends on all of it.
         config=config,
-        benchmarks=f"{RUN}/benchmarks",
         code=code("report/report"),
     message:
         "Writing the report"

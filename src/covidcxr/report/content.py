@@ -511,7 +511,6 @@ TABLE_CAPTIONS = {
     "quarantined": "Every file set aside.",
     "split": "The split, counted from the manifest and the split file.",
     "losses": "CycleGAN losses at the start and at the end of training.",
-    "runtimes": "Wall-clock time, CPU time and peak memory of the jobs of each rule.",
     "licences": "Licences of the images, as the collections state them.",
     "config": "Every setting of the run, defaults filled in.",
     "versions": "Software of the process that wrote this report.",

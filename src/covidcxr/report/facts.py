@@ -1,10 +1,9 @@
-"""Facts of a run from its tables: who stands where, what confounds, how sure, how long."""
+"""Facts of a run from its tables: who stands where, what confounds, how sure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from covidcxr.errors import InputError
@@ -184,46 +183,6 @@ def test_ensembles(classification: pd.DataFrame) -> pd.DataFrame:
         (classification["model"] == ENSEMBLE) & (classification["split"] == "test")
     ]
     return rows.sort_values("accuracy", ascending=False, kind="stable").reset_index(drop=True)
-
-
-def runtimes(benchmarks: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Add up benchmark tables of Snakemake by rule.
-
-    Parameters
-    ----------
-    benchmarks
-        Table of each job by `<rule>/<wildcards>`, or `<rule>` alone, with columns `s` (seconds of
-        wall clock) and, where known, `cpu_time` (seconds) and `max_rss` (MB).
-
-    Returns
-    -------
-    DataFrame in order of falling total: step, jobs, total, mean, longest (seconds), cpu (seconds),
-    memory (largest max_rss, MB).
-    """
-    rows = []
-    for name, table in benchmarks.items():
-        # A table has one row a repetition; the last is the run whose outputs stand.
-        last = table.iloc[-1]
-        rows.append(
-            {
-                "step": name.split("/")[0],
-                "s": last["s"],
-                "cpu": last.get("cpu_time", np.nan),
-                "memory": last.get("max_rss", np.nan),
-            }
-        )
-    jobs = pd.DataFrame(rows, columns=["step", "s", "cpu", "memory"]).astype(
-        {"s": float, "cpu": float, "memory": float}
-    )
-    summary = jobs.groupby("step", as_index=False).agg(
-        jobs=("s", "size"),
-        total=("s", "sum"),
-        mean=("s", "mean"),
-        longest=("s", "max"),
-        cpu=("cpu", lambda values: values.sum(min_count=1)),
-        memory=("memory", "max"),
-    )
-    return summary.sort_values("total", ascending=False, kind="stable", ignore_index=True)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, str]:

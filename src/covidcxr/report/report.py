@@ -75,7 +75,6 @@ def write_report(
     figures: Mapping[str, str | Path],
     svgs: Mapping[str, str | Path] | None = None,
     gradcam: Mapping[str, str | Path] | None = None,
-    benchmarks: Mapping[str, str | Path] | None = None,
     versions: Mapping[str, str] | None = None,
 ) -> None:
     """Write the report of a run.
@@ -97,8 +96,6 @@ def write_report(
         The same figures as SVG files, offered for download.
     gradcam
         Files of `covidcxr.explain.gradcam.write_gradcam` by backbone, in the order of the figures.
-    benchmarks
-        Snakemake's benchmark files by `<rule>` or `<rule>/<wildcards>`.
     versions
         Versions by name of software; those of this process by default.
 
@@ -128,7 +125,6 @@ def write_report(
         figures={name: data_address(path) for name, path in figures.items()},
         svgs={name: data_address(path) for name, path in (svgs or {}).items()},
         results={name: read[name] for name in (*PAPER_TABLES, "models") if name in read},
-        benchmarks={name: _read_benchmark(path) for name, path in (benchmarks or {}).items()},
         versions=installed_versions() if versions is None else versions,
         quarantine_file=str(tables["quarantine"]),
     )
@@ -224,16 +220,6 @@ def _read_results(path: str | Path) -> pd.DataFrame:
         raise InputError(f"{path} cannot be read as a CSV table: {error}") from error
 
 
-def _read_benchmark(path: str | Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, sep="\t", na_values=["-"])
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a benchmark of Snakemake: {error}") from error
-    if "s" not in table or table.empty:
-        raise InputError(f"{path} is no benchmark of Snakemake: it has no column 's' or no row")
-    return table
-
-
 def _page(
     run: Run,
     *,
@@ -242,7 +228,6 @@ def _page(
     figures: Mapping[str, str],
     svgs: Mapping[str, str],
     results: Mapping[str, pd.DataFrame],
-    benchmarks: Mapping[str, pd.DataFrame],
     versions: Mapping[str, str],
     quarantine_file: str,
 ) -> str:
@@ -264,8 +249,6 @@ def _page(
     }
     if len(run.losses):
         tables["losses"] = summaries.losses_table(run.losses)
-    if benchmarks:
-        tables["runtimes"] = summaries.runtime_table(facts.runtimes(benchmarks))
     result, per_backbone = content.key_result(run)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("covidcxr.report", "."),
@@ -358,7 +341,7 @@ BEFORE_BODY = (
     "classification",
     "models",
 )
-AFTER_BODY = ("runtimes", "licences")
+AFTER_BODY = ("licences",)
 """Order in which the template shows the tables: those that the paper lacks are numbered by it."""
 
 

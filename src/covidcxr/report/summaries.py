@@ -15,7 +15,6 @@ from covidcxr.report.formats import (
     Table,
     count,
     decimal,
-    duration,
     heading,
     ratio,
     share,
@@ -178,23 +177,6 @@ def losses_table(losses: pd.DataFrame, share_of_steps: float = 0.1) -> Table:
     )
     labels = {"first": "First tenth, mean", "last": "Last tenth, mean"}
     return table_of(frame, labels, {"first": decimal, "last": decimal})
-
-
-def runtime_table(summary: pd.DataFrame) -> Table:
-    """Return `runtimes` with a last row for the whole run."""
-    total = {
-        "step": "all",
-        "jobs": summary["jobs"].sum(),
-        "total": summary["total"].sum(),
-        "mean": np.nan,
-        "longest": summary["longest"].max(),
-        "cpu": summary["cpu"].sum(min_count=1),
-        "memory": summary["memory"].max(),
-    }
-    frame = pd.concat([summary, pd.DataFrame([total])], ignore_index=True)
-    times = dict.fromkeys(("total", "mean", "longest", "cpu"), duration)
-    labels = {"cpu": "CPU time", "memory": "Peak memory, MB"}
-    return table_of(frame, labels, {**times, "memory": count}, emphasised=[len(frame) - 1])
 
 
 def licence_table(manifest: pd.DataFrame) -> Table:

@@ -7,7 +7,6 @@ from covidcxr.report.report import write_report
 
 with step(snakemake.log[0]):
     files = [Path(name) for name in snakemake.input]
-    benchmarks = Path(snakemake.params.benchmarks)
     write_report(
         snakemake.output[0],
         config=snakemake.params.config,
@@ -15,8 +14,4 @@ with step(snakemake.log[0]):
         figures={file.stem: file for file in files if file.suffix == ".png"},
         svgs={file.stem: file for file in files if file.suffix == ".svg"},
         gradcam={file.parent.name: file for file in files if file.suffix == ".npz"},
-        benchmarks={
-            str(file.relative_to(benchmarks).with_suffix("")): file
-            for file in sorted(benchmarks.rglob("*.tsv"))
-        },
     )

@@ -20,6 +20,7 @@ from covidcxr.report.sections import (
     leakage,
     matrix,
     operating_point,
+    run_times,
     shortcuts,
     split_comparison,
     synthetic_audit,
@@ -43,8 +44,9 @@ BODY: tuple[Maker, ...] = (
     operating_point.section,
     export.section,
     split_comparison.section,
+    run_times.section,
 )
-"""Between the explanations and the run times."""
+"""Between the explanations and the limits."""
 CLOSING: tuple[Maker, ...] = (checklist.section,)
 """After licences and works to cite."""
 
