@@ -26,32 +26,27 @@ def imports_of(adapter: Path) -> str:
     )
 
 
-def seconds(*command: str) -> tuple[float, float]:
-    """Run a command; return its wall-clock and CPU seconds (user and system, children included)."""
+def seconds(*command: str) -> tuple[float, float, str]:
+    """Run a command; return its wall-clock and CPU seconds (children included) and its output."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": "src"})
+    environment = os.environ | {"PYTHONPATH": "src"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall, cpu, done.stdout.strip()
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3, help="the least of so many is told")
+    parser.add_argument("--repeats", type=int, default=1, help="the least of so many is told")
     repeats = parser.parse_args().repeats
     print("| what | seconds | CPU seconds | TensorFlow |\n|---|---|---|---|")
     for adapter in sorted(SCRIPTS.glob("*/*.py")):
         code = f"{imports_of(adapter)}\nimport sys\nprint('tensorflow' in sys.modules)"
-        wall, cpu = min(seconds(sys.executable, "-c", code) for _ in range(repeats))
-        loaded = subprocess.run(
-            [sys.executable, "-c", code],
-            check=True,
-            capture_output=True,
-            text=True,
-            env=os.environ | {"PYTHONPATH": "src"},
-        ).stdout.strip()
+        wall, cpu, loaded = min(seconds(sys.executable, "-c", code) for _ in range(repeats))
         name = f"{adapter.parent.name}/{adapter.stem}"
         print(f"| start of {name} | {wall:.2f} | {cpu:.2f} | {loaded} |", flush=True)
     demo = yaml.safe_load(Path("config/demo.yaml").read_text())
@@ -67,7 +62,7 @@ def main() -> None:
             path = Path(folder) / "config.yaml"
             path.write_text(yaml.safe_dump(config))
             command = (sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all")
-            wall, cpu = seconds(*command, "--configfile", str(path))
+            wall, cpu, _ = seconds(*command, "--configfile", str(path))
         print(f"| dry run of {name} | {wall:.1f} | {cpu:.1f} | |", flush=True)
 
 
