@@ -106,7 +106,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "specificity asked": (
         lambda c: c.update(operating_point={"specificity": 0.9}),
-        {"operating_point": 1, "report": 1},
+        {"operating_point": 1, "run_times": 1, "report": 1},
     ),
     "Grad-CAM colour map": (
         lambda c: c["explain"].update(colormap="viridis"),

@@ -45,7 +45,7 @@ rule run_times:
         mem_mb=memory(500),
         runtime=minutes(5),
     params:
-        run=RUN,
+        run=lambda wildcards, output: str(Path(output.jobs).parents[1]),
         code=code("report/run_times"),
     message:
         "Adding up the times of the jobs"
