@@ -7,11 +7,17 @@ images, one at a time. Ours does more: it augments what the discriminators see, 
 images and averages the generators' weights.
 
     python benchmarks/cyclegan_step.py --size 64 --filters 32 --blocks 6 --steps 30
+
+With `--each`, what every single part of `covidcxr.cyclegan.fast` saves: our step without any of
+them, with one of them, and with all. CPU seconds are those of all threads; on a machine that does
+other work too they say more than the clock.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import fields, replace
+from unittest.mock import patch
 
 import keras
 import numpy as np
@@ -19,7 +25,8 @@ import tensorflow as tf
 
 from covidcxr.cyclegan import cyclegan as ours
 from covidcxr.cyclegan import losses
-from covidcxr.cyclegan.networks import build_discriminator, build_generator
+from covidcxr.cyclegan.fast import FAST, FusedAdam
+from covidcxr.cyclegan.networks import PLAIN, Blocks, build_discriminator, build_generator
 from covidcxr.cyclegan.pool import ImagePool
 from covidcxr.runtime import configure
 
@@ -96,10 +103,14 @@ def plain_runner(
 
 
 def our_runner(
-    settings: ours.CycleGANSettings, images: tuple[np.ndarray, np.ndarray]
+    settings: ours.CycleGANSettings,
+    images: tuple[np.ndarray, np.ndarray],
+    blocks: Blocks = FAST,
+    adam: type[keras.optimizers.Adam] = FusedAdam,
 ) -> Callable[[int], None]:
     """Return what does a number of our steps, drawing, cropping and pool included."""
-    networks = ours.build_networks(settings, SEED, mixed_precision=False)
+    with patch.object(ours, "FAST", blocks), patch.object(ours, "FusedAdam", adam):
+        networks = ours.build_networks(settings, SEED, mixed_precision=False)
     step = ours.make_step(networks, settings, xla=False)
     pools = ImagePool(settings.pool_size), ImagePool(settings.pool_size)
 
@@ -111,6 +122,21 @@ def our_runner(
     return run
 
 
+def runners_of_each(
+    settings: ours.CycleGANSettings, images: tuple[np.ndarray, np.ndarray]
+) -> dict[str, Callable[[int], None]]:
+    """Return our step without what `fast` has, with each part of it, and with all."""
+    keras_adam = keras.optimizers.Adam
+    parts = [field.name for field in fields(Blocks)]
+    one = {name: replace(PLAIN, **{name: getattr(FAST, name)}) for name in parts}
+    return {
+        "ours without": our_runner(settings, images, PLAIN, keras_adam),
+        **{name: our_runner(settings, images, blocks, keras_adam) for name, blocks in one.items()},
+        "FusedAdam": our_runner(settings, images, PLAIN, FusedAdam),
+        "ours": our_runner(settings, images),
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -119,6 +145,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--steps", type=int, default=30, help="steps of each, timed")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--each", action="store_true", help="what every part of ours saves")
     options = parser.parse_args()
     configure(threads=options.threads, seed=SEED)
     settings = ours.CycleGANSettings(
@@ -131,25 +158,36 @@ def main() -> None:
     side = options.size + options.size // 8
     source, target = rng.integers(0, 256, (2, 8, side, side), dtype=np.uint8)
     images = (source, target)
-    runners = {"plain Keras": plain_runner(settings, images), "ours": our_runner(settings, images)}
-    seconds: dict[str, list[float]] = {name: [] for name in runners}
+    if options.each:
+        runners = runners_of_each(settings, images)
+    else:
+        runners = {
+            "plain Keras": plain_runner(settings, images),
+            "ours": our_runner(settings, images),
+        }
     for name, run in runners.items():
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         run(1)
-        print(f"{name}: first step, tracing included, {time.perf_counter() - began:.1f} s")
+        took = time.perf_counter() - began, time.process_time() - worked
+        print(f"{name}: first step, tracing included, {took[0]:.1f} s, CPU {took[1]:.1f} s")
         run(1)
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runners}
     for _ in range(max(1, options.steps // BLOCK)):
         for name, run in runners.items():
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             run(BLOCK)
-            seconds[name].append((time.perf_counter() - began) / BLOCK)
-    for name, values in seconds.items():
+            took = time.perf_counter() - began, time.process_time() - worked
+            seconds[name].append((took[0] / BLOCK, took[1] / BLOCK))
+    first = np.array(next(iter(seconds.values())))
+    for name, pairs in seconds.items():
+        taken = np.array(pairs)
+        clock, cpu = np.median(taken, axis=0)
+        lowest, highest = taken[:, 0].min(), taken[:, 0].max()
+        ahead, ahead_cpu = np.median(first / taken, axis=0)
         print(
-            f"{name}: {np.median(values):.3f} s a step (blocks {min(values):.3f}-{max(values):.3f})"
+            f"{name}: {clock:.3f} s a step (blocks {lowest:.3f}-{highest:.3f}), CPU {cpu:.3f} s; "
+            f"{next(iter(seconds))} / this, block by block: {ahead:.2f}, CPU {ahead_cpu:.2f}"
         )
-    ratios = np.divide(seconds["plain Keras"], seconds["ours"])
-    spread = f"{ratios.min():.2f}-{ratios.max():.2f}"
-    print(f"plain / ours, block by block: median {np.median(ratios):.2f}, {spread}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pandas as pd
 import tensorflow as tf
 
 from covidcxr.cyclegan import checkpoint, losses
+from covidcxr.cyclegan.fast import FAST, FusedAdam
 from covidcxr.cyclegan.inputs import (
     Grey,
     Unit,
@@ -140,7 +141,11 @@ class Batch:
 
 
 def build_networks(settings: CycleGANSettings, seed: int, *, mixed_precision: bool) -> Networks:
-    """Return networks with their initial weights, and optimizers whose variables exist already."""
+    """Return networks with their initial weights, and optimizers whose variables exist already.
+
+    The networks are of `fast.FAST` blocks. To be saved, their weights move to plain ones:
+    `averaged_generators`.
+    """
 
     def translator(name: str) -> keras.Model:
         return build_generator(
@@ -149,6 +154,7 @@ def build_networks(settings: CycleGANSettings, seed: int, *, mixed_precision: bo
             settings.residual_blocks,
             seed=integer_seed(seed, "cyclegan", name),
             name=name,
+            blocks=FAST,
         )
 
     def discriminator(name: str) -> keras.Model:
@@ -157,10 +163,11 @@ def build_networks(settings: CycleGANSettings, seed: int, *, mixed_precision: bo
             settings.filters,
             seed=integer_seed(seed, "cyclegan", name),
             name=name,
+            blocks=FAST,
         )
 
     def optimizer() -> keras.optimizers.Optimizer:
-        adam = keras.optimizers.Adam(settings.learning_rate, beta_1=BETA_1)
+        adam = FusedAdam(settings.learning_rate, beta_1=BETA_1)
         return keras.optimizers.LossScaleOptimizer(adam) if mixed_precision else adam
 
     forward, backward = translator("forward"), translator("backward")

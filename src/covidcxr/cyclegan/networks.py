@@ -1,8 +1,13 @@
 """Generator and discriminator of a CycleGAN for square grayscale images.
 
 Architecture: Zhu et al. 2017, appendix 7.2.
-Both are functional models without custom layers, so a saved `.keras` file opens with Keras alone.
+Out of the `PLAIN` blocks both are functional models without custom layers, so a saved `.keras` file
+opens with Keras alone; `covidcxr.cyclegan.fast` has the blocks that training takes.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import layers
@@ -12,6 +17,7 @@ from covidcxr.seeding import integer_seed
 INITIAL_SPREAD = 0.02
 """Standard deviation of the normal distribution that every convolution starts from."""
 
+NORM_EPSILON = 1e-5
 LEAK = 0.2
 FULL_DEPTH_FROM = 128
 """Smallest image side, in pixels, that gets the 70x70 PatchGAN; see `patch_layers`."""
@@ -26,36 +32,65 @@ def patch_layers(image_size: int) -> int:
     return 3 if image_size >= FULL_DEPTH_FROM else 2
 
 
-def _convolution(
-    x: keras.KerasTensor,
-    filters: int,
-    kernel: int,
-    *,
-    seed: int,
-    name: str,
-    strides: int = 1,
-    padding: str = "valid",
-    use_bias: bool = False,
-) -> keras.KerasTensor:
-    initializer = keras.initializers.RandomNormal(0.0, INITIAL_SPREAD, integer_seed(seed, name))
-    return layers.Conv2D(
-        filters,
-        kernel,
-        strides=strides,
-        padding=padding,
-        use_bias=use_bias,
-        kernel_initializer=initializer,
-        name=name,
-    )(x)
+Block = Callable[[keras.KerasTensor], keras.KerasTensor]
+"""What a layer is to the functional interface of Keras."""
 
 
-def _instance_normalization(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
-    """Normalise each channel of each image by its own mean and variance (Ulyanov et al. 2016)."""
-    return layers.GroupNormalization(groups=-1, epsilon=1e-5, name=name)(x)
+@dataclass(frozen=True)
+class Blocks:
+    """The parts of the networks that can be computed in more than one way.
+
+    Networks that differ in their blocks have the same weights, with the same names and order.
+
+    Attributes
+    ----------
+    reflected_convolution
+        Takes a width and the arguments of `Conv2D`: a convolution of maps with so many reflected
+        pixels more on every side.
+    single_plane_convolution
+        The same for one filter, with bias and without strides.
+    resize_convolution
+        Takes the arguments of `Conv2D`: a nearest-neighbour resize to twice the side, then a 3x3
+        convolution of what is reflected by one pixel.
+    instance_normalization
+        Takes a name: each channel of each image normalised by its own mean and variance (Ulyanov
+        et al. 2016), scaled and shifted.
+    """
+
+    reflected_convolution: Callable[..., Block]
+    single_plane_convolution: Callable[..., Block]
+    resize_convolution: Callable[..., Block]
+    instance_normalization: Callable[[str], Block]
 
 
-def _reflect(x: keras.KerasTensor, width: int) -> keras.KerasTensor:
-    return keras.ops.pad(x, [(0, 0), (width, width), (width, width), (0, 0)], mode="reflect")
+def _reflected_convolution(width: int, *args: Any, **options: Any) -> Block:
+    borders = [(0, 0), (width, width), (width, width), (0, 0)]
+    convolution = layers.Conv2D(*args, **options)
+    return lambda x: convolution(keras.ops.pad(x, borders, mode="reflect"))
+
+
+def _resize_convolution(*args: Any, name: str, **options: Any) -> Block:
+    resize = layers.UpSampling2D(2, name=f"{name}_resize")
+    convolution = _reflected_convolution(1, *args, name=name, **options)
+    return lambda x: convolution(resize(x))
+
+
+def _instance_normalization(name: str) -> Block:
+    return layers.GroupNormalization(groups=-1, epsilon=NORM_EPSILON, name=name)
+
+
+PLAIN = Blocks(
+    reflected_convolution=_reflected_convolution,
+    single_plane_convolution=_reflected_convolution,
+    resize_convolution=_resize_convolution,
+    instance_normalization=_instance_normalization,
+)
+"""Out of the layers of Keras."""
+
+
+def _start(seed: int, name: str) -> keras.initializers.Initializer:
+    """Return the initial weights of layer `name`."""
+    return keras.initializers.RandomNormal(0.0, INITIAL_SPREAD, integer_seed(seed, name))
 
 
 def build_generator(
@@ -65,6 +100,7 @@ def build_generator(
     *,
     seed: int,
     name: str = "generator",
+    blocks: Blocks = PLAIN,
 ) -> keras.Model:
     """Return a residual generator c7s1-f, d2f, d4f, R4f x blocks, u2f, uf, c7s1-1.
 
@@ -85,6 +121,8 @@ def build_generator(
         Of the initial weights.
     name
         Of the model.
+    blocks
+        What it is made of.
 
     Returns
     -------
@@ -92,32 +130,34 @@ def build_generator(
         float32 [n, image_size, image_size, 1] in [-1, 1] to the same shape and range.
     """
 
+    def without_bias(layer: str) -> dict[str, Any]:
+        return {"use_bias": False, "kernel_initializer": _start(seed, layer), "name": layer}
+
+    def convolved(x: keras.KerasTensor, layer: str, width: int, *args: int) -> keras.KerasTensor:
+        return blocks.reflected_convolution(width, *args, **without_bias(layer))(x)
+
     def normalised(x: keras.KerasTensor, layer: str) -> keras.KerasTensor:
-        x = _instance_normalization(x, name=f"{layer}_norm")
+        x = blocks.instance_normalization(f"{layer}_norm")(x)
         return layers.ReLU(name=f"{layer}_relu")(x)
 
     inputs = keras.Input((image_size, image_size, 1), name="image")
-    x = _convolution(_reflect(inputs, 3), filters, 7, seed=seed, name="stem")
-    stem = x = normalised(x, "stem")
+    stem = x = normalised(convolved(inputs, "stem", 3, filters, 7), "stem")
     for level in (1, 2):
         layer = f"down{level}"
-        x = _convolution(_reflect(x, 1), filters * 2**level, 3, strides=2, seed=seed, name=layer)
-        x = normalised(x, layer)
+        x = normalised(convolved(x, layer, 1, filters * 2**level, 3, 2), layer)
     for block in range(1, residual_blocks + 1):
-        layer = f"block{block}"
-        y = _reflect(x, 1)
-        y = _convolution(y, filters * 4, 3, seed=seed, name=f"{layer}_1")
-        y = _reflect(normalised(y, f"{layer}_1"), 1)
-        y = _convolution(y, filters * 4, 3, seed=seed, name=f"{layer}_2")
-        y = _instance_normalization(y, name=f"{layer}_2_norm")
-        x = layers.Add(name=f"{layer}_add")([x, y])
+        first, second = f"block{block}_1", f"block{block}_2"
+        y = normalised(convolved(x, first, 1, filters * 4, 3), first)
+        y = convolved(y, second, 1, filters * 4, 3)
+        y = blocks.instance_normalization(f"{second}_norm")(y)
+        x = layers.Add(name=f"block{block}_add")([x, y])
     for level in (1, 0):
         layer = f"up{level}"
-        x = layers.UpSampling2D(2, name=f"{layer}_resize")(x)
-        x = _convolution(_reflect(x, 1), filters * 2**level, 3, seed=seed, name=layer)
-        x = normalised(x, layer)
+        resized = blocks.resize_convolution(filters * 2**level, 3, **without_bias(layer))
+        x = normalised(resized(x), layer)
     x = layers.Concatenate(name="skip")([x, stem])
-    x = _convolution(_reflect(x, 3), 1, 7, seed=seed, name="head", use_bias=True)
+    head = _start(seed, "head")
+    x = blocks.single_plane_convolution(3, 1, 7, kernel_initializer=head, name="head")(x)
     x = layers.Activation("tanh", name="translated")(x)
     return keras.Model(inputs, x, name=name)
 
@@ -128,6 +168,7 @@ def build_discriminator(
     *,
     seed: int,
     name: str = "discriminator",
+    blocks: Blocks = PLAIN,
 ) -> keras.Model:
     """Return a PatchGAN discriminator (Isola et al. 2017) with `patch_layers(image_size)` layers.
 
@@ -145,18 +186,18 @@ def build_discriminator(
     x = inputs
     for level in range(depth + 1):
         layer = f"patch{level + 1}"
-        x = _convolution(
-            x,
+        x = layers.Conv2D(
             filters * min(2**level, 8),
             4,
             strides=2 if level < depth else 1,
             padding="same",
-            seed=seed,
-            name=layer,
             use_bias=level == 0,
-        )
+            kernel_initializer=_start(seed, layer),
+            name=layer,
+        )(x)
         if level > 0:
-            x = _instance_normalization(x, name=f"{layer}_norm")
+            x = blocks.instance_normalization(f"{layer}_norm")(x)
         x = layers.LeakyReLU(LEAK, name=f"{layer}_relu")(x)
-    x = _convolution(x, 1, 4, padding="same", seed=seed, name="score", use_bias=True)
+    score = _start(seed, "score")
+    x = layers.Conv2D(1, 4, padding="same", kernel_initializer=score, name="score")(x)
     return keras.Model(inputs, x, name=name)
