@@ -49,6 +49,9 @@ CLASSES = list(config["classes"])
 FOLDS = [f"fold{k}" for k in range(config["split"]["folds"])]
 ENSEMBLE = ["ensemble"]
 SYNTHETIC = synthetic_count(config)
+# Data that come with the code, named from here: a run moved with its checkout stays current.
+PUBLISHED = os.path.relpath(ROOT / "config/published_results.csv")
+LUNG_BOXES = os.path.relpath(ROOT / "src/covidcxr/data/lung_boxes.npz")
 ENVIRONMENT = str(ROOT / "envs/covidcxr.yaml")
 THREADS = config["performance"]["threads"]
 FINGERPRINTS = Path(".snakemake/covidcxr_fingerprints.json")

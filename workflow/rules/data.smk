@@ -314,7 +314,7 @@ rule lungs:
             source=of_type("covid_chestxray", STUDY_SOURCES),
         ),
         # Part of what the step computes, like its code, but no code.
-        coefficients=str(ROOT / "src/covidcxr/data/lung_boxes.npz"),
+        coefficients=LUNG_BOXES,
     output:
         regions=update(f"{RUN}/images/lungs.npy"),
         table=update(f"{RUN}/data/lungs.csv"),

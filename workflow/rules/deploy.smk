@@ -42,7 +42,7 @@ rule export_table:
         tables=expand(
             f"{RUN}/export/{{backbone}}/{SHOWN}/measured.csv", backbone=EXPORTED
         ),
-        published=str(ROOT / "config/published_results.csv"),
+        published=PUBLISHED,
     output:
         table("export", "models for other devices"),
     log:

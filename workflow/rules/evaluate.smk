@@ -1,6 +1,5 @@
 """Tables from the written predictions, and figures 1 to 5."""
 
-PUBLISHED = ROOT / "config/published_results.csv"
 TABLES = [
     f"{RUN}/tables/{name}.csv"
     for name in (
