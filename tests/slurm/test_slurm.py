@@ -15,7 +15,7 @@ from tests.workflow.conftest import DEMO as WHOLE_DEMO
 from tests.workflow.conftest import TINY, Workflow, copy_repository
 
 from .cluster import ACCOUNT, Cluster, Submission
-from .conftest import SlurmWorkflow, copy_for_slurm
+from .conftest import LIMIT_SECONDS, SlurmWorkflow, copy_for_slurm
 
 # The demo, but for two sample sizes that only cost time.
 DEMO = WHOLE_DEMO | {"repeats": 1, "explain": {"images": 2}}
@@ -31,23 +31,39 @@ rule on_gpu:
 
 
 @pytest.fixture(scope="module")
-def sent(
+def local_and_sent(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[SlurmWorkflow, list[Submission]]:
-    """A copy in which the demo has run on SLURM, and what was submitted for it."""
-    workflow = copy_for_slurm(tmp_path_factory.mktemp("sent"))
-    status, output = workflow.submit(DEMO)
-    assert status == 0, output
-    return workflow, submissions_of(output, cluster)
+) -> tuple[Workflow, SlurmWorkflow]:
+    """A copy in which the demo has run on this machine, and one in which it has on SLURM.
+
+    At the same time: SLURM's jobs leave the machine idle where Snakemake waits to ask for them.
+    """
+    local = copy_repository(tmp_path_factory.mktemp("local"))
+    sent = copy_for_slurm(tmp_path_factory.mktemp("sent"))
+    running = sent.start(DEMO)
+    try:
+        done = local.snakemake(DEMO)
+        status = running.wait(timeout=LIMIT_SECONDS)
+    finally:
+        running.kill()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert status == 0, sent.output()
+    return local, sent
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+def local(local_and_sent: tuple[Workflow, SlurmWorkflow]) -> Workflow:
     """A copy in which the demo has run on this machine."""
-    workflow = copy_repository(tmp_path_factory.mktemp("local"))
-    done = workflow.snakemake(DEMO)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return workflow
+    return local_and_sent[0]
+
+
+@pytest.fixture(scope="module")
+def sent(
+    local_and_sent: tuple[Workflow, SlurmWorkflow], cluster: Cluster
+) -> tuple[SlurmWorkflow, list[Submission]]:
+    """A copy in which the demo has run on SLURM, and what was submitted for it."""
+    workflow = local_and_sent[1]
+    return workflow, submissions_of(workflow.output(), cluster)
 
 
 def submissions_of(output: str, cluster: Cluster) -> list[Submission]:
