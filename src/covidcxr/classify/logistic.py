@@ -249,36 +249,50 @@ def read_choice(path: str | Path) -> float:
     return float(chosen.iloc[0])
 
 
-def read_images(
-    manifest: str | Path, split: str | Path, classes: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read the split, and the manifest joined to it in its order.
+def read_cohort(
+    clean: str | Path,
+    rows: str | Path,
+    manifest: str | Path,
+    split: str | Path,
+    *,
+    classes: Sequence[str],
+    class_weights: bool,
+    source_weights: bool,
+) -> tuple[pd.DataFrame, Cohort]:
+    """Read the run's images, and the cohort that they are, weighed as the run's heads are.
+
+    Each fold's weights are of all training images: folds have all but the same shares.
+
+    Parameters
+    ----------
+    clean, rows
+        `clean.npy` and `rows.csv` of the backbone's feature bank; views are not used.
+    manifest, split
+        `data/manifest.csv` and `data/split.csv`.
+    classes
+        Class names.
+    class_weights, source_weights
+        See `covidcxr.classify.weights.sample_weights`.
+
+    Returns
+    -------
+    images
+        The split joined with the manifest, in the split's order.
+    cohort
+        The same by row.
 
     Raises
     ------
     InputError
-        An image of the split has no class of the run.
+        An image of the split has no class of the run, or no features.
     """
-    places = read_split(split)
-    joined = places.merge(read_manifest(manifest), on="image_id", how="left", validate="one_to_one")
-    unknown = joined.loc[~joined["label"].isin(list(classes)), "image_id"]
+    images = read_split(split).merge(
+        read_manifest(manifest), on="image_id", how="left", validate="one_to_one"
+    )
+    unknown = images.loc[~images["label"].isin(list(classes)), "image_id"]
     if len(unknown):
         raise InputError(f"{manifest} has no class of {list(classes)} for image {unknown.iloc[0]}")
-    return places, joined
-
-
-def cohort_of(
-    images: pd.DataFrame,
-    features: Floats,
-    classes: Sequence[str],
-    *,
-    class_weights: bool,
-    source_weights: bool,
-) -> Cohort:
-    """Return the images of `read_images` as a cohort, weighed as the run's heads are.
-
-    Each fold's weights are of all training images: folds have all but the same shares.
-    """
+    features = read_pooled(clean, rows, images["image_id"].tolist())
     folds = images["fold"].fillna(TEST).to_numpy(np.int64)
     training = folds != TEST
     weights = np.ones(len(images))
@@ -289,14 +303,13 @@ def cohort_of(
         by_source=source_weights,
     )
     positions = np.array([list(classes).index(label) for label in images["label"]], np.int64)
-    return Cohort(features, positions, folds, weights)
+    return images, Cohort(features, positions, folds, weights)
 
 
 def write_models(
     models: Sequence[Fitted],
     cohort: Cohort,
     images: pd.DataFrame,
-    places: pd.DataFrame,
     output_models: str | Path,
     output_folds: Sequence[str | Path],
     output_ensemble: str | Path,
@@ -309,8 +322,8 @@ def write_models(
     ----------
     models
         Of fold 0, 1, ...
-    cohort, images, places
-        See `cohort_of` and `read_images`.
+    cohort, images
+        See `read_cohort`.
     output_models
         Joblib file of the list of models, by which external sets are scored.
     output_folds
@@ -328,7 +341,7 @@ def write_models(
             )
         )
         write_table(frames[-1], path)
-    write_table(combine(frames, places, classes), output_ensemble)
+    write_table(combine(frames, images, classes), output_ensemble)
     with atomic(output_models) as temporary:
         joblib.dump(list(models), temporary)
 
@@ -351,37 +364,30 @@ def write_logistic(
 
     Parameters
     ----------
-    clean, rows
-        `clean.npy` and `rows.csv` of the backbone's feature bank; views are not used.
-    manifest, split
-        `data/manifest.csv` and `data/split.csv`.
+    clean, rows, manifest, split, classes, class_weights, source_weights
+        See `read_cohort`.
+    output_models, output_folds, output_ensemble
+        See `write_models`.
     output_choice
         The penalty chosen, see `cross_validate`.
-    classes
-        Class names.
-    class_weights, source_weights
-        See `covidcxr.classify.weights.sample_weights`.
 
     Raises
     ------
     InputError
         Manifest, split and features do not belong together.
     """
-    places, images = read_images(manifest, split, classes)
-    features = read_pooled(clean, rows, images["image_id"].tolist())
-    cohort = cohort_of(
-        images, features, classes, class_weights=class_weights, source_weights=source_weights
+    images, cohort = read_cohort(
+        clean,
+        rows,
+        manifest,
+        split,
+        classes=classes,
+        class_weights=class_weights,
+        source_weights=source_weights,
     )
     models, choice = cross_validate(cohort, count=len(classes))
     write_models(
-        models,
-        cohort,
-        images,
-        places,
-        output_models,
-        output_folds,
-        output_ensemble,
-        classes=classes,
+        models, cohort, images, output_models, output_folds, output_ensemble, classes=classes
     )
     write_table(choice, output_choice)
     chosen = choice[choice["chosen"] == 1].iloc[0]

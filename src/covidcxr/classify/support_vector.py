@@ -20,9 +20,7 @@ from covidcxr.classify.logistic import (
     TEST,
     Cohort,
     Floats,
-    cohort_of,
-    read_images,
-    read_pooled,
+    read_cohort,
     standardisation,
     write_models,
 )
@@ -152,35 +150,28 @@ def write_support_vector(
 
     Parameters
     ----------
-    clean, rows
-        `clean.npy` and `rows.csv` of the backbone's feature bank; views are not used.
-    manifest, split
-        `data/manifest.csv` and `data/split.csv`.
-    classes
-        Class names.
-    class_weights, source_weights
-        See `covidcxr.classify.weights.sample_weights`.
+    clean, rows, manifest, split, classes, class_weights, source_weights
+        See `covidcxr.classify.logistic.read_cohort`.
+    output_models, output_folds, output_ensemble
+        See `covidcxr.classify.logistic.write_models`.
 
     Raises
     ------
     InputError
         Manifest, split and features do not belong together; a class has one patient.
     """
-    places, images = read_images(manifest, split, classes)
-    features = read_pooled(clean, rows, images["image_id"].tolist())
-    cohort = cohort_of(
-        images, features, classes, class_weights=class_weights, source_weights=source_weights
+    images, cohort = read_cohort(
+        clean,
+        rows,
+        manifest,
+        split,
+        classes=classes,
+        class_weights=class_weights,
+        source_weights=source_weights,
     )
     models = fit_folds(cohort, images["patient_id"].to_numpy(str), count=len(classes))
     write_models(
-        models,
-        cohort,
-        images,
-        places,
-        output_models,
-        output_folds,
-        output_ensemble,
-        classes=classes,
+        models, cohort, images, output_models, output_folds, output_ensemble, classes=classes
     )
     vectors = [len(one.model.calibrated_classifiers_[0].estimator.support_) for one in models]
     log.info("%d folds, %d to %d support vectors", len(models), min(vectors), max(vectors))
