@@ -17,7 +17,6 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
-from unittest.mock import patch
 
 import keras
 import numpy as np
@@ -109,8 +108,7 @@ def our_runner(
     adam: type[keras.optimizers.Adam] = FusedAdam,
 ) -> Callable[[int], None]:
     """Return what does a number of our steps, drawing, cropping and pool included."""
-    with patch.object(ours, "FAST", blocks), patch.object(ours, "FusedAdam", adam):
-        networks = ours.build_networks(settings, SEED, mixed_precision=False)
+    networks = ours.build_networks(settings, SEED, mixed_precision=False, blocks=blocks, adam=adam)
     step = ours.make_step(networks, settings, xla=False)
     pools = ImagePool(settings.pool_size), ImagePool(settings.pool_size)
 

@@ -1,21 +1,27 @@
+from dataclasses import astuple
+
 import cv2
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
+from covidcxr.cyclegan.frames import COLUMNS, whole
 from covidcxr.cyclegan.networks import build_generator
 from covidcxr.cyclegan.synthesize import synthesize, translate
-from covidcxr.data.tables import MANIFEST_COLUMNS
+from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
 from covidcxr.errors import InputError
 
 
-@pytest.fixture
-def inputs(tmp_path):
+@pytest.fixture(params=[40])
+def inputs(tmp_path, request):
     """Twelve images of 40 px: 8 `well` (two of them for testing), 4 `ill`."""
     ids = [f"a-{i:02d}" for i in range(12)]
-    images = np.random.default_rng(0).integers(0, 256, (12, 40, 40), dtype=np.uint8)
+    size = request.param
+    images = np.random.default_rng(0).integers(0, 256, (12, size, size), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
+    frames = [(name, *astuple(whole(image)[0])) for name, image in zip(ids, images, strict=True)]
+    write_table(pd.DataFrame(frames, columns=COLUMNS), tmp_path / "frames.csv")
     columns = {
         "image_id": ids,
         "path": ids,
@@ -31,10 +37,12 @@ def inputs(tmp_path):
     return tmp_path
 
 
-def run(inputs, count, seed=5, size=48):
+def run(inputs, count, seed=5):
     folder = inputs / f"out{count}-{seed}"
     synthesize(
         inputs / "generator.keras",
+        inputs / "images.npy",
+        inputs / "frames.csv",
         inputs / "images.npy",
         inputs / "manifest.csv",
         inputs / "holdout.csv",
@@ -44,7 +52,6 @@ def run(inputs, count, seed=5, size=48):
         count=count,
         source_class="well",
         target_class="ill",
-        image_size=size,
         gan_size=32,
         seed=seed,
     )
@@ -58,7 +65,7 @@ def test_made_from_training_images_of_the_source_class_without_repetition(inputs
     assert set(table["label"]) == {"ill"}
     patients = [f"a:p{int(i[-2:]) // 2}" for i in table["source_image_id"]]
     assert list(table["patient_id"]) == patients
-    assert images.shape == (6, 48, 48)
+    assert images.shape == (6, 40, 40)
     assert images.dtype == np.uint8
 
 
@@ -68,13 +75,14 @@ def test_array_rows_and_pictures_are_the_rows_of_the_table(inputs):
         np.testing.assert_array_equal(cv2.imread(path, cv2.IMREAD_GRAYSCALE), image)
 
 
+@pytest.mark.parametrize("inputs", [32], indirect=True)
 def test_image_is_the_translation_of_its_source(inputs):
-    table, images = run(inputs, 3, size=32)
+    table, images = run(inputs, 3)
     model = build_generator(32, 4, 1, seed=1)
     originals = np.load(inputs / "images.npy")
     for image_id, image in zip(table["source_image_id"], images, strict=True):
-        small = cv2.resize(originals[int(image_id[-2:])], (32, 32), interpolation=cv2.INTER_AREA)
-        out = np.asarray(model(small[None, ..., None] / np.float32(127.5) - 1))[0, ..., 0]
+        original = originals[int(image_id[-2:])]
+        out = np.asarray(model(original[None, ..., None] / np.float32(127.5) - 1))[0, ..., 0]
         np.testing.assert_allclose(image, (out + 1) * 127.5, atol=0.51)
 
 
@@ -83,7 +91,8 @@ def test_an_unchanged_image_stays_as_sharp_as_it_was(tmp_path):
     inputs = keras.Input((32, 32, 1))
     identity = keras.Model(inputs, keras.layers.Activation("linear")(inputs))
     images = np.random.default_rng(0).integers(0, 256, (2, 96, 96), dtype=np.uint8)
-    np.testing.assert_array_equal(translate(identity, images, 32, 96), images)
+    where = [whole(image)[0] for image in images]
+    np.testing.assert_array_equal(translate(identity, images, images, where, 32), images)
 
 
 def test_fewer_images_are_the_first_of_more(inputs):
@@ -102,7 +111,7 @@ def test_none_asked_gives_valid_empty_files(inputs):
     table, images = run(inputs, 0)
     assert len(table) == 0
     assert list(table.columns) == ["image_id", "path", "label", "source_image_id", "patient_id"]
-    assert images.shape == (0, 48, 48)
+    assert images.shape == (0, 40, 40)
     assert images.dtype == np.uint8
     assert list((inputs / "out0-5" / "png").iterdir()) == []
 

@@ -1,5 +1,7 @@
 """What a CycleGAN saw is told by the pixels that it was fed, and a planted leak is found."""
 
+from dataclasses import astuple
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -9,9 +11,10 @@ from covidcxr.cyclegan import cyclegan as training
 from covidcxr.cyclegan import inputs as reading
 from covidcxr.cyclegan import synthesize as synthesis
 from covidcxr.cyclegan.cyclegan import train_cyclegan
+from covidcxr.cyclegan.frames import COLUMNS, whole
 from covidcxr.cyclegan.lineage import write_lineage
 from covidcxr.cyclegan.synthesize import synthesize
-from covidcxr.data.tables import MANIFEST_COLUMNS
+from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
 from covidcxr.errors import InputError
 
 SETTINGS = {
@@ -46,8 +49,12 @@ def no_arithmetic(monkeypatch):
 def run(tmp_path):
     """Twelve patients, two images each: the first six are well; folds 0 and 1, and tests."""
     rng = np.random.default_rng(3)
-    np.save(tmp_path / "images.npy", np.stack([film(rng) for _ in range(24)]))
+    films = np.stack([film(rng) for _ in range(24)])
+    np.save(tmp_path / "images.npy", films)
+    np.save(tmp_path / "frames.npy", films[:, ::-1])
     ids = [f"a-{i:02d}" for i in range(24)]
+    frames = [(name, *astuple(whole(image)[0])) for name, image in zip(ids, films, strict=True)]
+    write_table(pd.DataFrame(frames, columns=COLUMNS), tmp_path / "frames.csv")
     table = pd.DataFrame(
         {
             "image_id": ids,
@@ -74,8 +81,9 @@ def run(tmp_path):
 
 def make(run, fold=None):
     """Train and synthesise without `fold`, then check; return the table of the check."""
-    tables = run / "images.npy", run / "manifest.csv", run / "split.csv"
+    tables = run / "manifest.csv", run / "split.csv"
     train_cyclegan(
+        run / "frames.npy",
         *tables,
         *(run / name for name in ("generator.keras", "backward.keras", "losses.csv", "s.png")),
         run / "inputs.csv",
@@ -87,13 +95,13 @@ def make(run, fold=None):
     )
     synthesize(
         run / "generator.keras",
+        *(run / name for name in ("frames.npy", "frames.csv", "images.npy")),
         *tables,
         *(run / name for name in ("synthetic.csv", "synthetic.npy", "png")),
         left_out_fold=fold,
         count=4,
         source_class="well",
         target_class="ill",
-        image_size=48,
         gan_size=32,
         seed=7,
     )
@@ -102,7 +110,7 @@ def make(run, fold=None):
 
 def verdict(run, fold=None, *, by_patient=True):
     write_lineage(
-        *(run / name for name in ("images.npy", "manifest.csv", "split.csv")),
+        *(run / name for name in ("images.npy", "frames.npy", "manifest.csv", "split.csv")),
         [run / "inputs.csv"],
         [run / "synthetic.csv"],
         run / "lineage.csv",
@@ -183,7 +191,8 @@ def test_a_brightened_copy_of_a_test_image_is_found_and_so_are_pixels_of_no_imag
     np.save(run / "images.npy", films)
     with pytest.raises(InputError, match="1 of 16 images are a near copy of one, such as a-00"):
         verdict(run)
-    films[0] = film(np.random.default_rng(9))
-    np.save(run / "images.npy", films)
+    frames = np.load(run / "frames.npy")
+    frames[0] = film(np.random.default_rng(9))
+    np.save(run / "frames.npy", frames)
     with pytest.raises(InputError, match="1 of 16 images are no image of the run, such as a-00"):
         verdict(run)

@@ -28,6 +28,7 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "holdout": 1,
         "split": 1,
         "images": 2,
+        "frames": 1,
         "cyclegan": 1,
         "synthesize": 1,
         "lineage": 1,
@@ -83,6 +84,7 @@ def test_no_synthetic_images_means_no_cyclegan(workflow: Workflow) -> None:
     jobs = workflow.planned(STUDY | {"augmentations": {"v1": {"synthetic": 0}}})
     assert jobs["train"] == 15
     assert not {
+        "frames",
         "cyclegan",
         "synthesize",
         "lineage",

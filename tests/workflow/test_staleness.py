@@ -47,6 +47,7 @@ ALL_IMAGES = (
         "manifest": 1,
         "holdout": 1,
         "images": 2,
+        "frames": 1,
         "cyclegan": 1,
         "fig1_diagnoses": 1,
         "attributes": 1,
@@ -91,6 +92,10 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     "CycleGAN iterations": (
         lambda c: c["cyclegan"].update(iterations=6),
         {"cyclegan": 1} | SYNTHESIS,
+    ),
+    "region that the CycleGAN sees": (
+        lambda c: c["cyclegan"].update(region="film"),
+        {"frames": 1, "cyclegan": 1} | SYNTHESIS,
     ),
     "number of synthetic images": (
         lambda c: c["augmentations"]["v2"].update(synthetic=3),

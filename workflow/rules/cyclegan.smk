@@ -1,14 +1,43 @@
 """The CycleGAN and the synthetic images it makes of training images."""
 
 GAN_SETTINGS = {
-    key: value for key, value in config["cyclegan"].items() if key != "per_fold"
+    key: value
+    for key, value in config["cyclegan"].items()
+    if key not in ("per_fold", "region")
 }
 FOLDS_OF_GAN = FOLDS if config["cyclegan"]["per_fold"] else []
 
 
-rule cyclegan:
+rule frames:
     input:
         images=f"{RUN}/images/manifest.npy",
+        manifest=f"{RUN}/data/manifest.csv",
+        lungs=f"{RUN}/images/lungs.npy",
+        lungs_table=f"{RUN}/data/lungs.csv",
+    output:
+        images=update(f"{RUN}/images/frames.npy"),
+        table=update(f"{RUN}/data/frames.csv"),
+    log:
+        f"{RUN}/logs/frames.log",
+    benchmark:
+        f"{RUN}/benchmarks/frames.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(60),
+    params:
+        region=config["cyclegan"]["region"],
+        code=code("cyclegan/frames"),
+    message:
+        "Cutting out what the CycleGAN sees"
+    script:
+        "../scripts/cyclegan/frames.py"
+
+
+rule cyclegan:
+    input:
+        images=f"{RUN}/images/frames.npy",
         manifest=f"{RUN}/data/manifest.csv",
         holdout=f"{RUN}/data/holdout.csv",
     output:
@@ -48,6 +77,8 @@ rule cyclegan:
 rule synthesize:
     input:
         generator=f"{RUN}/cyclegan/generator.keras",
+        frames=f"{RUN}/images/frames.npy",
+        frames_table=f"{RUN}/data/frames.csv",
         images=f"{RUN}/images/manifest.npy",
         manifest=f"{RUN}/data/manifest.csv",
         holdout=f"{RUN}/data/holdout.csv",
@@ -71,7 +102,6 @@ rule synthesize:
         source_class=config["cyclegan"]["source_class"],
         target_class=config["cyclegan"]["target_class"],
         gan_size=config["cyclegan"]["image_size"],
-        image_size=config["image_size"],
         seed=config["seed"],
         code=code("cyclegan/synthesize"),
     message:
@@ -84,7 +114,7 @@ rule cycle_error:
     input:
         generator=f"{RUN}/cyclegan/generator.keras",
         backward=f"{RUN}/cyclegan/backward_generator.keras",
-        images=f"{RUN}/images/manifest.npy",
+        images=f"{RUN}/images/frames.npy",
         manifest=f"{RUN}/data/manifest.csv",
         holdout=f"{RUN}/data/holdout.csv",
         synthetic=f"{RUN}/data/synthetic.csv",
@@ -114,7 +144,7 @@ rule cycle_error:
 
 use rule cyclegan as cyclegan_of_fold with:
     input:
-        images=f"{RUN}/images/manifest.npy",
+        images=f"{RUN}/images/frames.npy",
         manifest=f"{RUN}/data/manifest.csv",
         holdout=f"{RUN}/data/split.csv",
     output:
@@ -134,6 +164,8 @@ use rule cyclegan as cyclegan_of_fold with:
 use rule synthesize as synthesize_of_fold with:
     input:
         generator=f"{RUN}/cyclegan/{{fold}}/generator.keras",
+        frames=f"{RUN}/images/frames.npy",
+        frames_table=f"{RUN}/data/frames.csv",
         images=f"{RUN}/images/manifest.npy",
         manifest=f"{RUN}/data/manifest.csv",
         holdout=f"{RUN}/data/split.csv",
@@ -152,6 +184,7 @@ use rule synthesize as synthesize_of_fold with:
 rule lineage:
     input:
         images=f"{RUN}/images/manifest.npy",
+        frames=f"{RUN}/images/frames.npy",
         manifest=f"{RUN}/data/manifest.csv",
         split=f"{RUN}/data/split.csv",
         seen=[

@@ -43,7 +43,7 @@ def write_cycle_error(
     forward, backward
         `.keras` files of the generators, float32 [n, gan_size, gan_size, 1] in [-1, 1] to the same.
     images
-        `images/manifest.npy`, uint8 [n, size, size].
+        `images/frames.npy`, uint8 [n, size, size].
     manifest, holdout, synthetic
         Tables of the run.
     output

@@ -29,7 +29,7 @@ from covidcxr.cyclegan.inputs import (
     to_unit_range,
     training_rows,
 )
-from covidcxr.cyclegan.networks import build_discriminator, build_generator
+from covidcxr.cyclegan.networks import Blocks, build_discriminator, build_generator
 from covidcxr.cyclegan.pool import Exchange, ImagePool
 from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
@@ -140,11 +140,17 @@ class Batch:
     augmentation: Unit
 
 
-def build_networks(settings: CycleGANSettings, seed: int, *, mixed_precision: bool) -> Networks:
+def build_networks(
+    settings: CycleGANSettings,
+    seed: int,
+    *,
+    mixed_precision: bool,
+    blocks: Blocks = FAST,
+    adam: type[keras.optimizers.Adam] = FusedAdam,
+) -> Networks:
     """Return networks with their initial weights, and optimizers whose variables exist already.
 
-    The networks are of `fast.FAST` blocks. To be saved, their weights move to plain ones:
-    `averaged_generators`.
+    To be saved, the weights of the networks of `blocks` move to plain ones: `averaged_generators`.
     """
 
     def translator(name: str) -> keras.Model:
@@ -154,7 +160,7 @@ def build_networks(settings: CycleGANSettings, seed: int, *, mixed_precision: bo
             settings.residual_blocks,
             seed=integer_seed(seed, "cyclegan", name),
             name=name,
-            blocks=FAST,
+            blocks=blocks,
         )
 
     def discriminator(name: str) -> keras.Model:
@@ -163,12 +169,12 @@ def build_networks(settings: CycleGANSettings, seed: int, *, mixed_precision: bo
             settings.filters,
             seed=integer_seed(seed, "cyclegan", name),
             name=name,
-            blocks=FAST,
+            blocks=blocks,
         )
 
     def optimizer() -> keras.optimizers.Optimizer:
-        adam = FusedAdam(settings.learning_rate, beta_1=BETA_1)
-        return keras.optimizers.LossScaleOptimizer(adam) if mixed_precision else adam
+        plain = adam(settings.learning_rate, beta_1=BETA_1)
+        return keras.optimizers.LossScaleOptimizer(plain) if mixed_precision else plain
 
     forward, backward = translator("forward"), translator("backward")
     of_source, of_target = (
@@ -349,7 +355,7 @@ def train_cyclegan(
     Parameters
     ----------
     images
-        `images/manifest.npy`, uint8 [n, size, size].
+        `images/frames.npy`, uint8 [n, size, size].
     manifest, holdout
         Tables of the images; only images whose split is `train` are used.
     output_generator, output_backward

@@ -55,9 +55,9 @@ class Run(NamedTuple):
     table
         image_id, patient_id, split, fold.
     pixels
-        SHA-256 of each row's pixels.
+        SHA-256 of the pixels of each row's frame.
     hashes
-        uint64 [n, 4].
+        uint64 [n, 4], of the images.
     """
 
     table: pd.DataFrame
@@ -67,6 +67,7 @@ class Run(NamedTuple):
 
 def write_lineage(
     images: str | Path,
+    frames: str | Path,
     manifest: str | Path,
     split: str | Path,
     seen: Sequence[str | Path],
@@ -80,8 +81,9 @@ def write_lineage(
 
     Parameters
     ----------
-    images, manifest, split
-        `images/manifest.npy` (uint8 [n, size, size]), `data/manifest.csv`, `data/split.csv`.
+    images, frames, manifest, split
+        `images/manifest.npy` and `images/frames.npy` (uint8 [n, size, size]; what a CycleGAN sees
+        of each image), `data/manifest.csv`, `data/split.csv`.
     seen, synthetic
         `inputs.csv` and `synthetic.csv` of each generator.
     output
@@ -98,7 +100,7 @@ def write_lineage(
     InputError
         A generator saw what it must not have seen; the message names the first such image.
     """
-    run = read_run(images, manifest, split)
+    run = read_run(images, frames, manifest, split)
     found = pd.concat(
         [
             check(
@@ -124,18 +126,20 @@ def write_lineage(
     write_table(found, output)
 
 
-def read_run(images: str | Path, manifest: str | Path, split: str | Path) -> Run:
-    """Read the images of a run and take their digests and hashes."""
-    pictures = np.load(images, mmap_mode="r")
+def read_run(
+    images: str | Path, frames: str | Path, manifest: str | Path, split: str | Path
+) -> Run:
+    """Read the images of a run; take the digests of their frames and their own hashes."""
+    pictures, cut = (np.load(path, mmap_mode="r") for path in (images, frames))
     table = read_manifest(manifest)[["image_id", "patient_id"]].merge(
         read_split(split), on="image_id", how="left", validate="one_to_one"
     )
-    if len(pictures) != len(table):
-        raise InputError(
-            f"{images} holds {len(pictures)} images but {manifest} {len(table)} rows; make both "
-            "anew"
-        )
-    digests = [pixel_digest(np.asarray(picture)) for picture in pictures]
+    for path, array in ((images, pictures), (frames, cut)):
+        if len(array) != len(table):
+            raise InputError(
+                f"{path} holds {len(array)} images but {manifest} {len(table)} rows; make both anew"
+            )
+    digests = [pixel_digest(np.asarray(frame)) for frame in cut]
     hashes = np.stack([perceptual_hash(np.asarray(picture)) for picture in pictures])
     return Run(table, digests, hashes)
 

@@ -1,6 +1,7 @@
 """Synthetic images of the target class, translated from training images of the source class."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -8,8 +9,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from covidcxr.cyclegan.inputs import Grey, resize, to_grey_values, to_unit_range, training_rows
-from covidcxr.data.images import resize as square
+from covidcxr.cyclegan.frames import Frame, apply_change, read_frames
+from covidcxr.cyclegan.inputs import Grey, resize, to_unit_range, training_rows
 from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
@@ -24,6 +25,8 @@ COLUMNS = ["image_id", "path", "label", "source_image_id", "patient_id"]
 
 def synthesize(
     generator: str | Path,
+    frames: str | Path,
+    frames_table: str | Path,
     images: str | Path,
     manifest: str | Path,
     holdout: str | Path,
@@ -35,7 +38,6 @@ def synthesize(
     count: int,
     source_class: str,
     target_class: str,
-    image_size: int,
     gan_size: int,
     seed: int,
     threads: int = 1,
@@ -48,6 +50,9 @@ def synthesize(
     ----------
     generator
         `.keras` file, float32 [n, gan_size, gan_size, 1] in [-1, 1] to the same.
+    frames, frames_table
+        `images/frames.npy`, uint8 [n, size, size], what the generator sees of each film, and
+        `data/frames.csv`.
     images
         `images/manifest.npy`, uint8 [n, size, size].
     manifest, holdout
@@ -56,15 +61,15 @@ def synthesize(
         `data/synthetic.csv`: image_id (`synthetic-<source image id>`), path (the PNG), label,
         source_image_id, patient_id (of the source image).
     output_npy
-        uint8 [count, image_size, image_size], rows as in the table.
+        uint8 [count, size, size], rows as in the table.
     output_png_dir
         Folder of the same images as PNG; replaced as a whole.
     count
         Images to make; 0 gives an empty table and array.
     source_class, target_class
         Class to translate from; label of the result.
-    image_size, gan_size
-        Side of the result, and of the generator's images, in pixels.
+    gan_size
+        Side of the generator's images, in pixels.
     seed
         The run's seed.
     threads
@@ -78,7 +83,9 @@ def synthesize(
         If there are fewer than `count` training images of `source_class`.
     """
     configure(threads=threads, seed=integer_seed(seed, "synthesize"))
-    originals, rows = training_rows(images, manifest, holdout, source_class, left_out_fold)
+    choice = manifest, holdout, source_class, left_out_fold
+    films, rows = training_rows(images, *choice)
+    seen, _ = training_rows(frames, *choice)
     if count > len(rows):
         raise InputError(
             f"{count} synthetic images asked, but there are {len(rows)} training images of class "
@@ -86,7 +93,9 @@ def synthesize(
             f"{len(rows)} or less"
         )
     drawn = draw_order(len(rows), seed)[:count]
-    made = translate(keras.models.load_model(generator), originals[drawn], gan_size, image_size)
+    frame_of = read_frames(frames_table)
+    where = [frame_of[name] for name in rows["image_id"].iloc[drawn]]
+    made = translate(keras.models.load_model(generator), seen[drawn], films[drawn], where, gan_size)
     table = synthetic_table(rows.iloc[drawn], target_class, Path(output_png_dir))
     with atomic(output_png_dir) as folder:
         folder.mkdir()
@@ -103,35 +112,36 @@ def draw_order(available: int, seed: int) -> np.ndarray:
     return random_generator(seed, "synthesize").permutation(available)
 
 
-def translate(model: keras.Model, images: Grey, gan_size: int, image_size: int) -> Grey:
-    """Translate images at the generator's size and add the change to them at `image_size`.
+def translate(
+    model: keras.Model, frames: Grey, films: Grey, where: Sequence[Frame], gan_size: int
+) -> Grey:
+    """Translate frames at the generator's size and add the change to their films.
 
-    The generator sees the image shrunk by area averages. What it changes, its output less its
-    input, is enlarged by bicubic interpolation and added to the original: the patient's anatomy
-    keeps the sharpness that the generator's size cannot hold (measured in docs/cyclegan.md).
+    The generator sees a frame shrunk by area averages. What it changes, its output less its input,
+    is added to the film: the patient's anatomy keeps the sharpness that the generator's size cannot
+    hold (measured in docs/cyclegan.md).
 
     Parameters
     ----------
     model
         Generator, float32 [n, gan_size, gan_size, 1] in [-1, 1] to the same.
-    images
-        uint8 [n, size, size].
-    gan_size, image_size
-        Sides in pixels.
+    frames, films
+        uint8 [n, size, size], see `covidcxr.cyclegan.frames`.
+    where
+        The n frames.
+    gan_size
+        Side in pixels.
 
     Returns
     -------
     numpy.ndarray
-        uint8 [n, image_size, image_size].
+        uint8 [n, size, size].
     """
-    made = np.empty((len(images), image_size, image_size), np.uint8)
-    for i, image in enumerate(images):
-        inputs = to_unit_range(resize(image, gan_size))
-        # Bicubic values overshoot: grey values are rounded and clipped last.
+    made = np.empty_like(films)
+    for i, (seen, film, frame) in enumerate(zip(frames, films, where, strict=True)):
+        inputs = to_unit_range(resize(seen, gan_size))
         output = np.asarray(model(inputs[None, ..., None], training=False), np.float32)[0, ..., 0]
-        sides = (image_size, image_size)
-        change = cv2.resize(output - inputs, sides, interpolation=cv2.INTER_CUBIC)
-        made[i] = to_grey_values(to_unit_range(square(image, image_size)) + np.asarray(change))
+        made[i] = apply_change(film, frame, (output - inputs) * np.float32(127.5))
     return made
 
 

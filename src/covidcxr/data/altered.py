@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from covidcxr.data.lung_shape import estimate_lungs
-from covidcxr.data.tables import read_table
+from covidcxr.data.lungs import told_alike
 
 Picture = npt.NDArray[np.uint8]
 Region = npt.NDArray[np.bool_]
@@ -51,9 +50,6 @@ def alteration(
 ) -> Callable[[int, Picture], Picture]:
     """Return the alteration of a control: row and picture -> picture.
 
-    Lungs are told in one way for all films, by mask if every film has one and else by the estimate:
-    were some told by boxes that radiologists drew, the shape of the black would tell the class.
-
     Parameters
     ----------
     name
@@ -67,7 +63,5 @@ def alteration(
         return lambda _, picture: picture
     if name == BORDERS:
         return lambda _, picture: border_only(picture)
-    if (read_table(table, ["origin"])["origin"] == "mask").all():
-        regions = np.load(lungs, mmap_mode="r")
-        return lambda row, picture: without(picture, np.asarray(regions[row]))
-    return lambda _, picture: without(picture, estimate_lungs(picture))
+    region = told_alike(lungs, table)
+    return lambda row, picture: without(picture, region(row, picture))

@@ -13,7 +13,7 @@ import pandas as pd
 from covidcxr.data.images import resize
 from covidcxr.data.lung_boxes import read_lung_boxes
 from covidcxr.data.lung_shape import estimate_lungs, lung_region
-from covidcxr.data.tables import read_manifest, write_table
+from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
 from covidcxr.logs import progress
@@ -84,6 +84,27 @@ def write_lungs(
         ),
         table,
     )
+
+
+def told_alike(
+    lungs: str | Path, table: str | Path
+) -> Callable[[int, npt.NDArray[np.uint8]], Region]:
+    """Return row and picture -> lungs, told in one way for all films.
+
+    By mask if every film has one and else by the estimate: were some told by boxes that
+    radiologists drew, the shape of the region would tell the class.
+
+    Parameters
+    ----------
+    lungs
+        `images/lungs.npy`, bool [n, size, size].
+    table
+        `data/lungs.csv`.
+    """
+    if (read_table(table, ["origin"])["origin"] == "mask").all():
+        regions = np.load(lungs, mmap_mode="r")
+        return lambda row, _: np.asarray(regions[row])
+    return lambda _, picture: estimate_lungs(picture)
 
 
 def _from_masks(folder: Path, size: int) -> Teller:

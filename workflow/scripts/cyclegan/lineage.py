@@ -6,6 +6,7 @@ from covidcxr.logs import step
 with step(snakemake.log[0]):
     write_lineage(
         snakemake.input.images,
+        snakemake.input.frames,
         snakemake.input.manifest,
         snakemake.input.split,
         snakemake.input.seen,

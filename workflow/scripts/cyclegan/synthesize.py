@@ -7,6 +7,8 @@ fold = snakemake.wildcards.get("fold")
 with step(snakemake.log[0]):
     synthesize(
         snakemake.input.generator,
+        snakemake.input.frames,
+        snakemake.input.frames_table,
         snakemake.input.images,
         snakemake.input.manifest,
         snakemake.input.holdout,
@@ -17,7 +19,6 @@ with step(snakemake.log[0]):
         count=snakemake.params.images,
         source_class=snakemake.params.source_class,
         target_class=snakemake.params.target_class,
-        image_size=snakemake.params.image_size,
         gan_size=snakemake.params.gan_size,
         seed=snakemake.params.seed,
         threads=snakemake.threads,
