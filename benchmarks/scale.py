@@ -1,6 +1,7 @@
-"""Time and memory against the number of images: duplicate search, splits, manifest of phantoms.
+"""Time and memory against the number of images: duplicate search, splits, decoding, features.
 
-Each row runs in a process of its own, so that its peak memory is its own.
+Each row runs in a process of its own, so that its peak memory is its own. Steps whose time is that
+of each image are measured on samples; a line fitted to them tells the rest.
 """
 
 import argparse
@@ -69,6 +70,29 @@ def decode(number: int) -> None:
         write_images(table, Path(folder) / "images.npy", size=224, threads=2)
 
 
+def features(number: int) -> None:
+    """Extract features of `number` images of 224 px, EfficientNetB0 with random weights."""
+    from covidcxr.features.backbone import write_backbone
+    from covidcxr.features.clean_features import write_clean_features
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_backbone(
+            folder / "backbone.keras", name="EfficientNetB0", weights="random", size=224, seed=0
+        )
+        images = np.lib.format.open_memmap(
+            folder / "images.npy", mode="w+", dtype=np.uint8, shape=(number, 224, 224)
+        )
+        images.flush()
+        write_clean_features(
+            folder / "backbone.keras",
+            folder / "images.npy",
+            folder / "features.npy",
+            trainable="head",
+            threads=2,
+        )
+
+
 def film(folder: Path) -> Path:
     """Write a film of 512 px."""
     import cv2
@@ -85,7 +109,9 @@ TASKS: dict[str, tuple[Callable[[int], None], tuple[int, ...]]] = {
     "order of the draw": (order, (1_000, 10_000, 100_000)),
     "decode and hash": (examine, (100, 1_000)),
     "decode into the array": (decode, (100, 1_000, 10_000)),
+    "features, start of TensorFlow included": (features, (250, 1_000, 2_000)),
 }
+SAMPLED = ("decode and hash", "decode into the array", "features, start of TensorFlow included")
 
 
 def measured(task: Callable[[int], None], number: int, answer: "multiprocessing.Queue") -> None:
@@ -104,6 +130,7 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     print("| step | images | seconds | CPU seconds | peak MB |\n|---|---|---|---|---|")
     for name, (task, numbers) in TASKS.items():
+        done: list[tuple[int, float]] = []
         for number in (number for number in numbers if number <= most):
             answer = context.Queue()
             process = context.Process(target=measured, args=(task, number, answer))
@@ -111,6 +138,10 @@ def main() -> None:
             wall, cpu, peak = answer.get()
             process.join()
             print(f"| {name} | {number:,} | {wall:.2f} | {cpu:.2f} | {peak:.0f} |", flush=True)
+            done.append((number, wall))
+        if name in SAMPLED and len(done) > 1:
+            slope, start = np.polyfit(*zip(*done, strict=True), 1)
+            print(f"| {name} | {most:,} | {start + slope * most:.0f} by the fitted line | | |")
 
 
 if __name__ == "__main__":

@@ -350,6 +350,7 @@ def test_departures_list_only_what_differs_from_the_study(inputs: Inputs) -> Non
     assert set(table.index) == {
         "split.unit",
         "split.folds",
+        "cyclegan.region",
         "training.normalize_features",
         "weights.ResNet50",
         "views",

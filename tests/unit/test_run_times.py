@@ -64,6 +64,12 @@ def test_a_failed_step_leaves_no_record(tmp_path: Path) -> None:
     assert read_jobs(tmp_path / "benchmarks", tmp_path / "logs").empty
 
 
+def test_jobs_that_run_after_the_record_are_not_in_it_from_an_earlier_run(tmp_path: Path) -> None:
+    for name in ("report", "run_times", "split"):
+        benchmark(tmp_path / f"benchmarks/{name}.tsv", 30.0)
+    assert read_jobs(tmp_path / "benchmarks", tmp_path / "logs")["rule"].tolist() == ["split"]
+
+
 def test_a_job_of_an_older_version_ended_when_its_benchmark_was_written(tmp_path: Path) -> None:
     benchmark(tmp_path / "benchmarks/split.tsv", 30.0)
     os.utime(tmp_path / "benchmarks/split.tsv", (1_000_000_000, 1_000_000_000))

@@ -60,6 +60,13 @@ FIGURES = (
 )
 
 
+SEEN = {
+    "film": "the whole film, framing, margins and letters included",
+    "thorax": "the thorax, cut out alike, contrast stretched and letters painted over",
+}
+"""What the CycleGAN sees, by `cyclegan.region`."""
+
+
 @dataclass(frozen=True)
 class Notice:
     """A statement for the top of the report. `kind` is `warning` or `note`."""
@@ -296,8 +303,8 @@ def _limits_of_protocol(run: Run) -> list[str]:
                 f"scores of {listing(synthetic)} are not independent of it; the test scores are."
             )
         found.append(
-            "The CycleGAN translates whatever tells its two classes apart, source and framing "
-            "included."
+            "The CycleGAN translates whatever tells its two classes apart in what it sees, "
+            f"{SEEN[config['cyclegan']['region']]}: source and age included."
         )
     if facts.mirror_used(config):
         found.append(
@@ -393,7 +400,8 @@ def figure_captions(run: Run) -> dict[str, str]:
         "fig2_synthetic": (
             f"Training images of {source} (top), the {target} images that the CycleGAN made of "
             f"them (middle; {count(len(run.synthetic))} made in all), and real training images of "
-            f"{target} (bottom). What the network changes is whatever tells its classes apart."
+            f"{target} (bottom). What the network changes is whatever tells its classes apart in "
+            f"what it sees, {SEEN[cyclegan['region']]}."
         ),
         "fig3_architecture": (
             f"The classifier. Input {config['image_size']} × {config['image_size']} × 3; "
@@ -424,7 +432,7 @@ def figure_captions(run: Run) -> dict[str, str]:
             f"Samples of the CycleGAN after {count(cyclegan['iterations'])} iterations at "
             f"{cyclegan['image_size']} × {cyclegan['image_size']} pixels. "
             f"Rows from the top: {source} images, translated to {target}, translated back; real "
-            f"{target} images."
+            f"{target} images. It sees {SEEN[cyclegan['region']]}."
         ),
     }
 

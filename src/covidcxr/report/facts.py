@@ -28,6 +28,7 @@ PUBLISHED_PROTOCOL: dict[str, Any] = {
     "training.dropout": 0.5,
     "training.normalize_features": False,
     "training.class_weights": False,
+    "cyclegan.region": "film",
     "cyclegan.iterations": 5000,
 }
 """Settings of the published study, by the dotted key of the config that stands for each."""

@@ -41,7 +41,8 @@ _GPUS = re.compile(r"TensorFlow \S+ on (\d+) GPU")
 def read_jobs(benchmarks: Path, logs: Path) -> pd.DataFrame:
     """Read the last run of every job that left a benchmark or a finished log.
 
-    Jobs whose results came from a cache or another run's folder left neither. A job without a
+    Jobs whose results came from a cache or another run's folder left neither, and those of
+    `AFTER_THE_RECORD` are left out. A job without a
     finished log (of an older version) ended when its benchmark was written and ran on an unknown
     host; one without a benchmark has no CPU time.
 
@@ -57,13 +58,10 @@ def read_jobs(benchmarks: Path, logs: Path) -> pd.DataFrame:
     InputError
         A file is no benchmark of Snakemake.
     """
-    measured = {
-        str(path.relative_to(benchmarks).with_suffix("")): path
-        for path in benchmarks.rglob("*.tsv")
-    }
-    logged = {str(path.relative_to(logs).with_suffix("")): path for path in logs.rglob("*.log")}
+    measured, logged = _by_name(benchmarks, ".tsv"), _by_name(logs, ".log")
     rows = [
-        _job(name, measured.get(name), logged.get(name)) for name in sorted({*measured, *logged})
+        _job(name, measured.get(name), logged.get(name))
+        for name in sorted({*measured, *logged} - AFTER_THE_RECORD)
     ]
     jobs = pd.DataFrame([row for row in rows if row is not None], columns=JOB_COLUMNS)
     return jobs.sort_values(["start", "rule", "job"], kind="stable", ignore_index=True)
