@@ -26,7 +26,7 @@ bench: $(INSTALLED)
 	for script in benchmarks/*.py; do \
 	    echo "== $$script" && TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python $$script || exit 1; done
 
-# The whole study on the images in ../shared (some 40 minutes on two cores).
+# The whole study on the images in ../shared (some 95 minutes on two cores, 52 of them the CycleGAN's).
 real: $(INSTALLED)
 	$(BIN)/snakemake --cores all --configfile tests/real/config.yaml
 
