@@ -140,7 +140,7 @@ def copy_of(workflow: Workflow, folder: Path) -> Workflow:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """A copy in which all that comes before CycleGAN and features has run."""
     workflow = copy_repository(tmp_path_factory.mktemp("prepared"))
-    run(workflow, SLOW, "data", f"{RUN}/backbones/MobileNet.keras")
+    run(workflow, SLOW, "data", f"{RUN}/images/frames.npy", f"{RUN}/backbones/MobileNet.keras")
     return workflow
 
 
