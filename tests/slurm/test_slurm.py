@@ -218,7 +218,7 @@ def test_a_killed_run_recovers_and_repeats_no_finished_job(
 
 def await_running(rule: str, cluster: Cluster) -> None:
     """Wait until a rule's submission runs."""
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 300
     while not any(row.rule == rule and row.state == "RUNNING" for row in cluster.submissions()):
         assert time.monotonic() < deadline, f"{rule} never ran"
         time.sleep(0.3)
