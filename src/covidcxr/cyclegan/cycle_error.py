@@ -8,9 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.cyclegan.inputs import Grey, Unit, resize, to_grey_values, to_unit_range
+from covidcxr.cyclegan.inputs import (
+    Grey,
+    Unit,
+    open_images,
+    resize,
+    to_grey_values,
+    to_unit_range,
+)
 from covidcxr.data.tables import read_manifest, read_table, write_table
-from covidcxr.errors import InputError
 from covidcxr.runtime import configure
 from covidcxr.seeding import generator as random_generator
 from covidcxr.seeding import integer_seed
@@ -65,12 +71,8 @@ def write_cycle_error(
         Images and manifest do not belong together.
     """
     configure(threads=threads, seed=integer_seed(seed, "cycle_error"))
-    pictures = np.load(images, mmap_mode="r")
     real = read_manifest(manifest)
-    if len(pictures) != len(real):
-        raise InputError(
-            f"{images} holds {len(pictures)} images but {manifest} {len(real)} rows; make both anew"
-        )
+    pictures = open_images(images, manifest, len(real))
     split = read_table(holdout, ["image_id", "split"]).set_index("image_id")["split"]
     real["split"] = real["image_id"].map(split)
     translated = read_table(synthetic, ["source_image_id"])["source_image_id"]

@@ -8,6 +8,7 @@ edge; the rest of the film stays as it was.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.arrays import save_blocks
+from covidcxr.cyclegan.inputs import open_images
 from covidcxr.data.images import resize
 from covidcxr.data.lungs import told_alike
 from covidcxr.data.tables import read_manifest, read_table, write_table
-from covidcxr.errors import InputError
 from covidcxr.files import atomic
 from covidcxr.logs import progress
 
@@ -105,24 +107,19 @@ def write_frames(
     InputError
         Images and manifest do not belong together.
     """
-    films = np.load(images, mmap_mode="r")
     names = read_manifest(manifest)["image_id"]
-    if len(films) != len(names):
-        raise InputError(
-            f"{images} holds {len(films)} images but {manifest} {len(names)} rows; make both anew"
-        )
+    films = open_images(images, manifest, len(names))
     lungs_of = told_alike(lungs, lungs_table)
     frames = []
-    with atomic(output_npy) as temporary:
-        cut = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=films.shape)
+
+    def cut() -> Iterator[Picture]:
         for row, film in enumerate(progress(films, unit="image")):
-            if region == "film":
-                frame, cut[row] = whole(film)
-            else:
-                frame, cut[row] = thorax(film, lungs_of(row, film))
+            frame, seen = whole(film) if region == "film" else thorax(film, lungs_of(row, film))
             frames.append(frame)
-        cut.flush()
-        del cut
+            yield seen
+
+    with atomic(output_npy) as temporary:
+        save_blocks(temporary, films.shape, np.uint8, cut())
     rows = [(name, *astuple(frame)) for name, frame in zip(names, frames, strict=True)]
     write_table(pd.DataFrame(rows, columns=COLUMNS), output_table)
     log.info("%d frames: %s", len(rows), region)

@@ -21,6 +21,22 @@ Grey = npt.NDArray[np.uint8]
 Unit = npt.NDArray[np.float32]
 
 
+def open_images(images: str | Path, manifest: str | Path, rows: int) -> Grey:
+    """Map the images of a manifest with so many rows, uint8 [rows, size, size].
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer images.
+    """
+    array: Grey = np.load(images, mmap_mode="r")
+    if len(array) != rows:
+        raise InputError(
+            f"{images} holds {len(array)} images but {manifest} {rows} rows; make both anew"
+        )
+    return array
+
+
 def training_rows(
     images: str | Path,
     manifest: str | Path,
@@ -53,12 +69,8 @@ def training_rows(
     InputError
         If the files do not fit each other, or the class has no training image.
     """
-    array = np.load(images, mmap_mode="r")
     table = read_manifest(manifest)
-    if len(array) != len(table):
-        raise InputError(
-            f"{images} holds {len(array)} images but {manifest} {len(table)} rows; make both anew"
-        )
+    array = open_images(images, manifest, len(table))
     split = (
         read_table(holdout, ["image_id", "split"])
         if left_out_fold is None

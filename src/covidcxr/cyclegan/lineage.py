@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.cyclegan.inputs import SEEN_COLUMNS, pixel_digest
+from covidcxr.cyclegan.inputs import SEEN_COLUMNS, open_images, pixel_digest
 from covidcxr.data.manifest import MAX_DISTANCE, perceptual_hash
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
@@ -130,15 +130,10 @@ def read_run(
     images: str | Path, frames: str | Path, manifest: str | Path, split: str | Path
 ) -> Run:
     """Read the images of a run; take the digests of their frames and their own hashes."""
-    pictures, cut = (np.load(path, mmap_mode="r") for path in (images, frames))
     table = read_manifest(manifest)[["image_id", "patient_id"]].merge(
         read_split(split), on="image_id", how="left", validate="one_to_one"
     )
-    for path, array in ((images, pictures), (frames, cut)):
-        if len(array) != len(table):
-            raise InputError(
-                f"{path} holds {len(array)} images but {manifest} {len(table)} rows; make both anew"
-            )
+    pictures, cut = (open_images(path, manifest, len(table)) for path in (images, frames))
     digests = [pixel_digest(np.asarray(frame)) for frame in cut]
     hashes = np.stack([perceptual_hash(np.asarray(picture)) for picture in pictures])
     return Run(table, digests, hashes)
