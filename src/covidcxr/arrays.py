@@ -1,10 +1,13 @@
-"""Large arrays on disk, written block by block with a memory that does not follow their size."""
+"""Large arrays on disk: written block by block, opened beside the table of their rows."""
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from covidcxr.errors import InputError
 
 
 def save_blocks(
@@ -48,3 +51,28 @@ def save_blocks(
         raise ValueError(
             f"{path}: the blocks hold {written} elements, the shape {shape} asks others"
         )
+
+
+def open_rows(array: str | Path, table: str | Path, rows: int) -> npt.NDArray[Any]:
+    """Map an array on disk that has a row for each row of a table.
+
+    Parameters
+    ----------
+    array
+        `.npy` file, [rows, ...].
+    table
+        The table's file, named in the error.
+    rows
+        Rows of the table.
+
+    Raises
+    ------
+    InputError
+        The array has more or fewer rows.
+    """
+    values: npt.NDArray[Any] = np.load(array, mmap_mode="r")
+    if len(values) != rows:
+        raise InputError(
+            f"{array} holds {len(values)} rows but {table} lists {rows}; make both anew"
+        )
+    return values

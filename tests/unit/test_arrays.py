@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covidcxr.arrays import save_blocks
+from covidcxr.arrays import open_rows, save_blocks
+from covidcxr.errors import InputError
 
 
 @given(
@@ -41,3 +42,13 @@ def test_blocks_are_converted_and_may_be_strided(tmp_path: Path) -> None:
     found = np.load(tmp_path / "a.npy")
     assert found.dtype == np.float16
     assert np.array_equal(found, block)
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_an_array_that_has_not_the_rows_of_its_table_is_named_with_both(
+    tmp_path: Path, rows: int
+) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 2)))
+    assert open_rows(tmp_path / "a.npy", "t.csv", 3).shape == (3, 2)
+    with pytest.raises(InputError, match=rf"a\.npy holds 3 rows but t\.csv lists {rows}"):
+        open_rows(tmp_path / "a.npy", "t.csv", rows)

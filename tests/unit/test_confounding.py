@@ -121,7 +121,7 @@ def test_attributes_of_every_image_of_the_manifest_are_written(tmp_path: Path):
     assert written["file_type"].tolist() == ["PNG L"] * 3
     assert set(written.columns) >= {column for columns in SINGLE.values() for column in columns}
     np.save(tmp_path / "images.npy", np.zeros((2, 8, 8), np.uint8))
-    with pytest.raises(InputError, match="holds 2 images"):
+    with pytest.raises(InputError, match="holds 2 rows"):
         write_attributes(
             tmp_path / "manifest.csv", tmp_path / "images.npy", tmp_path / "a.csv", age_groups={}
         )

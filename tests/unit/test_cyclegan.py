@@ -188,7 +188,7 @@ def test_only_training_images_of_the_class_are_read(inputs):
 
 def test_array_that_does_not_fit_the_manifest_is_reported(inputs, tmp_path):
     np.save(tmp_path / "images.npy", np.zeros((9, 40, 40), np.uint8))
-    with pytest.raises(InputError, match=r"holds 9 images.*10 rows"):
+    with pytest.raises(InputError, match=r"holds 9 rows.*lists 10"):
         training_rows(tmp_path / "images.npy", *tables(inputs)[1:], "ill")
 
 

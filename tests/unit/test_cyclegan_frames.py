@@ -159,7 +159,7 @@ def test_files_hold_the_frames_of_the_manifests_rows(cohort, film, lungs, region
 
 def test_images_of_another_manifest_are_an_error(cohort, film):
     np.save(cohort / "images.npy", film[None])
-    with pytest.raises(InputError, match=r"1 images .*2 rows"):
+    with pytest.raises(InputError, match=r"1 rows .*lists 2"):
         write(cohort, "film")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.arrays import open_rows
 from covidcxr.classify.train import in_pieces, prediction_table
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.errors import InputError
@@ -108,11 +109,7 @@ def write_scores(
     """
     configure(threads=threads, seed=0)  # nothing here is random
     images = read_manifest(table)
-    bank = np.load(features, mmap_mode="r")
-    if len(bank) != len(images):
-        raise InputError(
-            f"{features} holds {len(bank)} rows, {table} {len(images)}: make the features anew"
-        )
+    bank = open_rows(features, table, len(images))
     cut = cut_name(keras.models.load_model(backbone, compile=False), trainable)
     for name, values in score_features(models, np.asarray(bank), cut).items():
         predicted: pd.DataFrame = prediction_table(images, values, classes)

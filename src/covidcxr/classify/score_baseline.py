@@ -6,9 +6,9 @@ from pathlib import Path
 import joblib
 import numpy as np
 
+from covidcxr.arrays import open_rows
 from covidcxr.classify.logistic import Fitted, pooled
 from covidcxr.data.tables import read_manifest, write_table
-from covidcxr.errors import InputError
 
 ENSEMBLE = "ensemble"
 
@@ -43,11 +43,7 @@ def write_baseline_scores(
         Features and table do not belong together.
     """
     images = read_manifest(table)
-    values = pooled(np.load(features))
-    if len(values) != len(images):
-        raise InputError(
-            f"{features} holds {len(values)} rows, {table} {len(images)}: make the features anew"
-        )
+    values = pooled(open_rows(features, table, len(images)))
     fitted: list[Fitted] = joblib.load(models)
     names = [name for name in outputs if name != ENSEMBLE]
     scored = {name: model.probabilities(values) for name, model in zip(names, fitted, strict=True)}

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.inputs import (
     Grey,
     Unit,
-    open_images,
     resize,
     to_grey_values,
     to_unit_range,
@@ -72,7 +72,7 @@ def write_cycle_error(
     """
     configure(threads=threads, seed=integer_seed(seed, "cycle_error"))
     real = read_manifest(manifest)
-    pictures = open_images(images, manifest, len(real))
+    pictures = open_rows(images, manifest, len(real))
     split = read_table(holdout, ["image_id", "split"]).set_index("image_id")["split"]
     real["split"] = real["image_id"].map(split)
     translated = read_table(synthetic, ["source_image_id"])["source_image_id"]

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.arrays import save_blocks
-from covidcxr.cyclegan.inputs import open_images
+from covidcxr.arrays import open_rows, save_blocks
 from covidcxr.data.images import resize
 from covidcxr.data.lungs import told_alike
+from covidcxr.data.marks import find_marks
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.files import atomic
 from covidcxr.logs import progress
@@ -43,7 +43,6 @@ MARK_SIDE = 0.05
 """Side of the square, as a share of the frame's, in which letters, wires and rules stand out."""
 MARK_CONTRAST = 95
 """Grey levels of the stretched frame by which they do; ribs seen end on are lost with them."""
-MARK_PIXELS = 5
 PAINTED_AROUND = 5
 """Side in pixels by which marks are widened, and radius from which they are painted over."""
 FADE = 0.08
@@ -108,7 +107,7 @@ def write_frames(
         Images and manifest do not belong together.
     """
     names = read_manifest(manifest)["image_id"]
-    films = open_images(images, manifest, len(names))
+    films = open_rows(images, manifest, len(names))
     lungs_of = told_alike(lungs, lungs_table)
     frames = []
 
@@ -182,24 +181,15 @@ def _around(told: npt.NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def marks(frame: Picture) -> Picture:
-    """Return where small things much lighter or darker than their surroundings stand, as 0 and 1.
-
-    Letters, numbers in boxes, wires, rules: top hat and black hat of a square that they fit in.
-    """
-    side = max(3, round(MARK_SIDE * len(frame)) | 1)
-    square = np.ones((side, side), np.uint8)
-    hats = (
-        cv2.morphologyEx(frame, operation, square)
-        for operation in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)
+    """Return, as 0 and 1, where letters, numbers in boxes, wires and rules are painted over."""
+    found, _ = find_marks(
+        frame,
+        side=MARK_SIDE,
+        contrast=MARK_CONTRAST,
+        hats=[cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT],
     )
-    found = (np.maximum(*hats) >= MARK_CONTRAST).astype(np.uint8)
-    _, parts, sizes, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
-    large = sizes[:, cv2.CC_STAT_AREA] >= MARK_PIXELS
-    large[0] = False  # the background
-    widened = cv2.dilate(
-        large[parts].astype(np.uint8), np.ones((PAINTED_AROUND, PAINTED_AROUND), np.uint8)
-    )
-    return np.asarray(widened, np.uint8)
+    around = np.ones((PAINTED_AROUND, PAINTED_AROUND), np.uint8)
+    return np.asarray(cv2.dilate(found.astype(np.uint8), around), np.uint8)
 
 
 def apply_change(film: Picture, frame: Frame, change: npt.NDArray[np.float32]) -> Picture:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.arrays import open_rows
 from covidcxr.data.tables import read_manifest, read_split, read_table
 from covidcxr.errors import InputError
 from covidcxr.seeding import generator
@@ -19,22 +20,6 @@ SEEN_COLUMNS = ["domain", "image_id", "patient_id", "label", "pixels"]
 
 Grey = npt.NDArray[np.uint8]
 Unit = npt.NDArray[np.float32]
-
-
-def open_images(images: str | Path, manifest: str | Path, rows: int) -> Grey:
-    """Map the images of a manifest with so many rows, uint8 [rows, size, size].
-
-    Raises
-    ------
-    InputError
-        If there are more or fewer images.
-    """
-    array: Grey = np.load(images, mmap_mode="r")
-    if len(array) != rows:
-        raise InputError(
-            f"{images} holds {len(array)} images but {manifest} {rows} rows; make both anew"
-        )
-    return array
 
 
 def training_rows(
@@ -70,7 +55,7 @@ def training_rows(
         If the files do not fit each other, or the class has no training image.
     """
     table = read_manifest(manifest)
-    array = open_images(images, manifest, len(table))
+    array = open_rows(images, manifest, len(table))
     split = (
         read_table(holdout, ["image_id", "split"])
         if left_out_fold is None

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.cyclegan.inputs import SEEN_COLUMNS, open_images, pixel_digest
+from covidcxr.arrays import open_rows
+from covidcxr.cyclegan.inputs import SEEN_COLUMNS, pixel_digest
 from covidcxr.data.manifest import MAX_DISTANCE, perceptual_hash
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
@@ -133,7 +134,7 @@ def read_run(
     table = read_manifest(manifest)[["image_id", "patient_id"]].merge(
         read_split(split), on="image_id", how="left", validate="one_to_one"
     )
-    pictures, cut = (open_images(path, manifest, len(table)) for path in (images, frames))
+    pictures, cut = (open_rows(path, manifest, len(table)) for path in (images, frames))
     digests = [pixel_digest(np.asarray(frame)) for frame in cut]
     hashes = np.stack([perceptual_hash(np.asarray(picture)) for picture in pictures])
     return Run(table, digests, hashes)

@@ -1,7 +1,7 @@
 """The approximate region of the lungs on every image of a run, at the size the networks see."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.arrays import open_rows, save_blocks
 from covidcxr.data.images import resize
 from covidcxr.data.lung_boxes import read_lung_boxes
 from covidcxr.data.lung_shape import estimate_lungs, lung_region
@@ -53,7 +54,7 @@ def write_lungs(
         Of each source with boxes of lungs: their COCO file.
     """
     rows = read_manifest(manifest)
-    pictures = np.load(images, mmap_mode="r")
+    pictures = open_rows(images, manifest, len(rows))
     size = pictures.shape[1]
     tellers: dict[str, tuple[Origin, Teller]] = {}
     for source, folder in masked.items():
@@ -61,21 +62,21 @@ def write_lungs(
     for source, file in boxed.items():
         tellers[source] = ("boxes", _from_boxes(file, size))
     origins: list[str] = []
-    with atomic(output) as temporary:
-        regions = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.bool_, shape=pictures.shape
-        )
-        named = zip(rows["source"], rows["path"], strict=True)
-        for row, (source, path) in enumerate(progress(named, total=len(rows), unit="image")):
+    shares: list[float] = []
+
+    def tell() -> Iterator[Region]:
+        named = zip(pictures, rows["source"], rows["path"], strict=True)
+        for picture, source, path in progress(named, total=len(rows), unit="image"):
             origin, teller = tellers.get(source, ("estimate", lambda _: None))
             region = teller(path)
             if region is None:
-                origin, region = "estimate", estimate_lungs(np.asarray(pictures[row]))
-            regions[row] = region
+                origin, region = "estimate", estimate_lungs(np.asarray(picture))
             origins.append(origin)
-        regions.flush()
-        shares = regions.reshape(len(rows), -1).mean(axis=1)
-        del regions
+            shares.append(float(region.mean()))
+            yield region
+
+    with atomic(output) as temporary:
+        save_blocks(temporary, pictures.shape, np.bool_, tell())
     for name, count in pd.Series(origins).value_counts().items():
         log.info("lungs by %s: %d images", name, count)
     write_table(

@@ -49,7 +49,6 @@ The flattest of the same 1,625 radiographs spans 71.
 THREADS = 2
 """Images examined at a time; the decoders release the interpreter lock."""
 
-Where = Mapping[str, Any]
 Part = Mapping[str, Any]
 
 

@@ -10,7 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
+from covidcxr.arrays import open_rows
 from covidcxr.data.dicom import decode_dicom, is_dicom
+from covidcxr.data.marks import find_marks
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.errors import InputError
 from covidcxr.logs import progress
@@ -25,8 +27,6 @@ MARK_SIDE = 0.07
 """Side of the square, as a share of the image's, in which a burnt-in mark stands out."""
 MARK_CONTRAST = 90
 """Grey levels by which it stands out; ribs and clavicles stay below 60 on the real films."""
-MARK_PIXELS = 5
-"""Smallest mark, in pixels of the image as the network sees it."""
 THREADS = 2
 
 
@@ -54,11 +54,7 @@ def write_attributes(
         If the images are not those of the manifest, or a file cannot be read.
     """
     rows = read_manifest(manifest)
-    pictures = np.load(images, mmap_mode="r")
-    if len(pictures) != len(rows):
-        raise InputError(
-            f"{images} holds {len(pictures)} images, {manifest} lists {len(rows)}: decode anew"
-        )
+    pictures = open_rows(images, manifest, len(rows))
     told = rows[["image_id", "patient_id", "label", "source", "view", "sex"]].assign(
         age_group=age_group(rows["age"], rows["source"], age_groups), age=rows["age"]
     )
@@ -129,13 +125,7 @@ def picture_attributes(picture: npt.NDArray[np.uint8]) -> dict[str, float]:
     rows = np.percentile(picture, BRIGHT, axis=1) <= DARK
     variance = float(picture.var())
     edges = float(cv2.Laplacian(picture, cv2.CV_64F).var())
-    side = max(3, round(MARK_SIDE * len(picture)) | 1)
-    standing_out = cv2.morphologyEx(picture, cv2.MORPH_TOPHAT, np.ones((side, side), np.uint8))
-    _, _, found, _ = cv2.connectedComponentsWithStats(
-        (standing_out >= MARK_CONTRAST).astype(np.uint8), connectivity=8
-    )
-    sizes = found[1:, cv2.CC_STAT_AREA]
-    marks = sizes[sizes >= MARK_PIXELS]
+    _, marks = find_marks(picture, side=MARK_SIDE, contrast=MARK_CONTRAST, hats=[cv2.MORPH_TOPHAT])
     return {
         "margin_left": _leading(columns),
         "margin_right": _leading(columns[::-1]),

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from covidcxr.arrays import open_rows
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import estimate_of, percentile_bounds, resampled
@@ -117,15 +118,8 @@ def write_audit_changes(
     """
     real = read_manifest(manifest)
     made = read_table(synthetic, ["image_id", "label", "source_image_id", "patient_id"])
-    pictures, translated = (np.load(path, mmap_mode="r") for path in (images, synthetic_images))
-    regions = np.load(lungs, mmap_mode="r")
-    for path, array, count in (
-        (images, pictures, len(real)),
-        (synthetic_images, translated, len(made)),
-        (lungs, regions, len(real)),
-    ):
-        if len(array) != count:
-            raise InputError(f"{path} holds {len(array)} images, not {count}: make them anew")
+    pictures, regions = (open_rows(path, manifest, len(real)) for path in (images, lungs))
+    translated = open_rows(synthetic_images, synthetic, len(made))
     position = pd.Series(real.index, real["image_id"])
     sources = position.reindex(made["source_image_id"])
     if made.empty:

@@ -11,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits
 
+from covidcxr.arrays import open_rows
 from covidcxr.classify.logistic import TEST, Cohort, cross_validate, fit_predict
 from covidcxr.classify.weights import sample_weights
 from covidcxr.data.altered import histogram, thumbnail
@@ -180,7 +181,7 @@ def write_controls(
         Name of the unaltered films in `features`.
     """
     run = read_manifest(manifest).merge(read_split(split), on="image_id", validate="one_to_one")
-    pictures = np.load(images, mmap_mode="r")
+    pictures = open_rows(images, manifest, len(run))
     vectors = {name: pooled(np.load(path, mmap_mode="r")) for name, path in features.items()}
     vectors[THUMB] = np.stack([thumbnail(np.asarray(picture)) for picture in pictures])
     vectors[HISTOGRAM] = np.stack([histogram(np.asarray(picture)) for picture in pictures])

@@ -303,8 +303,8 @@ def _limits_of_protocol(run: Run) -> list[str]:
                 f"scores of {listing(synthetic)} are not independent of it; the test scores are."
             )
         found.append(
-            "The CycleGAN translates whatever tells its two classes apart in what it sees, "
-            f"{SEEN[config['cyclegan']['region']]}: source and age included."
+            "The CycleGAN translates whatever tells its two classes apart in what it sees "
+            f"({SEEN[config['cyclegan']['region']]}): besides the disease also source and age."
         )
     if facts.mirror_used(config):
         found.append(
