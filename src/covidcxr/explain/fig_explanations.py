@@ -48,8 +48,12 @@ def draw_explanations(table: pd.DataFrame) -> Figure:
                 row = _row(table, backbone, augmentation)
                 _point(axis, name, row, place + offset, colour)
     last = axes[len(panels)]
-    last.set(title="map of the randomised network", xlabel="rank correlation")
-    last.set(xlim=(-1, 1), xticks=(-1, -0.5, 0, 0.5, 1))
+    last.set(
+        title="map of the randomised network",
+        xlabel="rank correlation",
+        xlim=(-1, 1),
+        xticks=(-1, -0.5, 0, 0.5, 1),
+    )
     last.axvline(0, color="0.8", linewidth=0.8, zorder=0)
     for colour, augmentation, offset in zip(PALETTE, augmentations, offsets, strict=False):
         for place, backbone in enumerate(backbones):
