@@ -29,6 +29,7 @@ include: "workflow/rules/populations.smk"
 include: "workflow/rules/explain.smk"
 include: "workflow/rules/deploy.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/defaults.smk"
 include: "workflow/rules/sharing.smk"
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 NAME = PACKAGE.name
+PLUMBING = ("logs.py", "errors.py", "provenance.py")
+"""Modules that cannot change a result: log lines, progress bars, the kind of an error."""
 
 
 def code_digest(script: str | Path) -> str:
     """Return the digest of `script` and of every module of this package that it leads to.
 
-    The digest is taken over the syntax trees without docstrings, so that only what changes
-    behaviour changes it. Imports inside functions count. Sixteen hexadecimal digits.
+    The digest is taken over the syntax trees without docstrings: only what changes behaviour
+    counts. Imports inside functions do, `PLUMBING` does not. Sixteen hexadecimal digits.
     """
     script = Path(script)
     digest = hashlib.sha256(_tree(script).encode())
@@ -23,12 +25,17 @@ def code_digest(script: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def step_digest(step: str) -> str:
+    """Return the digest of step `<stage>/<step>`, see `code_digest`."""
+    return code_digest(PACKAGE / f"{step}.py")
+
+
 def _reachable(script: Path) -> set[Path]:
     found: set[Path] = set()
     waiting = list(_imports(script))
     while waiting:
         module = waiting.pop()
-        if module not in found:
+        if module not in found and module.relative_to(PACKAGE).as_posix() not in PLUMBING:
             found.add(module)
             waiting.extend(_imports(module))
     return found

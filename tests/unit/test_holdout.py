@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from covidcxr.data.holdout import draw_holdout, test_counts, write_holdout
+from covidcxr.data.holdout import draw_holdout, run, test_counts
 from covidcxr.data.split import draw_folds
 from covidcxr.data.tables import read_table
 from covidcxr.errors import InputError
@@ -102,9 +102,7 @@ def test_class_of_one_patient_cannot_be_divided(asked, side):
 def test_written_table_keeps_the_manifests_order(tmp_path):
     frame = images({"covid": [1, 2, 3, 1], "normal": [1] * 8})
     manifest_of(frame).to_csv(tmp_path / "manifest.csv", index=False)
-    write_holdout(
-        tmp_path / "manifest.csv", tmp_path / "holdout.csv", unit="patient", test=0.25, seed=4
-    )
+    run(tmp_path / "manifest.csv", tmp_path / "holdout.csv", unit="patient", test=0.25, seed=4)
     written = read_table(tmp_path / "holdout.csv")
     pd.testing.assert_frame_equal(
         written, draw_holdout(frame, unit="patient", test=0.25, seed=4), check_dtype=False

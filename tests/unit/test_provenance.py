@@ -26,6 +26,8 @@ def digest_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         "covidcxr/stage/used.py": USED,
         "covidcxr/deep.py": "VALUE = 1\n",
         "covidcxr/unused.py": "VALUE = 1\n",
+        "covidcxr/logs.py": "VALUE = 1\n",
+        "covidcxr/errors.py": "VALUE = 1\n",
         "script.py": "from covidcxr.stage.used import f\nf(1)\n",
     }
     monkeypatch.setattr(provenance, "PACKAGE", package)
@@ -61,6 +63,13 @@ def test_code_that_the_step_runs_changes_the_digest(digest_after, changes: dict[
 
 def test_code_that_the_step_does_not_run_leaves_the_digest(digest_after) -> None:
     assert digest_after(unused="VALUE = 2\n") == digest_after()
+
+
+def test_log_lines_and_kinds_of_errors_leave_the_digest(digest_after) -> None:
+    script = "from covidcxr import errors, logs\nlogs.VALUE\n"
+    assert digest_after(script=script) == digest_after(
+        script=script, logs="VALUE = 2\n", errors="VALUE = 2\n"
+    )
 
 
 def test_import_inside_a_function_counts(digest_after) -> None:

@@ -15,7 +15,7 @@ from covidcxr.classify import repeats as repeats_module
 from covidcxr.classify import train as train_module
 from covidcxr.classify.repeats import COPIES, PLAIN, WEIGHTS, arms, copies, write_repeats
 from covidcxr.classify.train import Sample, train_fold
-from covidcxr.data.split import write_split
+from covidcxr.data import split as split_step
 from covidcxr.errors import InputError
 from covidcxr.evaluate.synthetic_effect import (
     compare_arms,
@@ -121,7 +121,7 @@ def test_a_repeat_is_the_run_itself_with_another_seed(
     found = found[found["arm"] == arm].set_index("image_id")
 
     seed = integer_seed(7, "repeats", 0)
-    write_split(
+    split_step.run(
         study / "manifest.csv",
         study / "holdout.csv",
         tmp_path / "split.csv",

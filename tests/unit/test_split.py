@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from covidcxr.data.holdout import write_holdout
-from covidcxr.data.split import draw_folds, write_split
+from covidcxr.data import holdout as holdout_step
+from covidcxr.data import split as split_step
+from covidcxr.data.split import draw_folds
 from covidcxr.data.tables import read_split
 from covidcxr.errors import InputError
 from tests.unit.split_samples import images, manifest_of
@@ -58,7 +59,7 @@ def test_class_with_fewer_groups_than_folds_is_named(unit, count):
 def study(tmp_path):
     frame = images({"covid": [1, 2, 3, 1, 1, 1, 2, 2], "normal": [1] * 20})
     manifest_of(frame).to_csv(tmp_path / "manifest.csv", index=False)
-    write_holdout(
+    holdout_step.run(
         tmp_path / "manifest.csv", tmp_path / "holdout.csv", unit="patient", test=0.25, seed=4
     )
     return tmp_path, frame
@@ -66,7 +67,7 @@ def study(tmp_path):
 
 def test_written_split_folds_the_training_images_only(study):
     folder, frame = study
-    write_split(
+    split_step.run(
         folder / "manifest.csv",
         folder / "holdout.csv",
         folder / "split.csv",
@@ -87,7 +88,7 @@ def test_holdout_of_another_manifest_is_refused(study):
     holdout = pd.read_csv(folder / "holdout.csv")
     holdout.iloc[1:].to_csv(folder / "holdout.csv", index=False)
     with pytest.raises(InputError, match="does not list the images"):
-        write_split(
+        split_step.run(
             folder / "manifest.csv",
             folder / "holdout.csv",
             folder / "split.csv",

@@ -33,7 +33,7 @@ from covidcxr.data.fingerprint import (
 from covidcxr.data.kermany_images import kermany_mirror_is_extracted
 from covidcxr.data.sources import NIH_ENTRIES, nih_files
 from covidcxr.errors import InputError
-from covidcxr.provenance import code_digest
+from covidcxr.provenance import code_digest, step_digest
 
 try:
     config = complete(config, read_schema(ROOT / "workflow/schemas/config.schema.yaml"))
@@ -114,6 +114,20 @@ wildcard_constraints:
 def code(step):
     """Digest of what step `<stage>/<rule>` runs: its adapter and all of the package it imports."""
     return code_digest(ROOT / "workflow/scripts" / f"{step}.py")
+
+
+def step(name):
+    """Name of step `<stage>/<rule>`, which `scripts/run.py` runs, and the digest of its code."""
+    return f"{name} {step_digest(name)}"
+
+
+def job(mb, minutes, gpu=0):
+    """Resources of a job: memory in MB and run time, which grow with each attempt, and GPUs."""
+    return dict(
+        mem_mb=lambda wildcards, attempt: mb * attempt,
+        runtime=lambda wildcards, attempt: minutes * attempt,
+        gpu=gpu,
+    )
 
 
 def of_type(kind, sources=config["sources"]):

@@ -200,27 +200,20 @@ rule manifest:
 
 rule holdout:
     input:
-        f"{RUN}/data/manifest.csv",
+        manifest=f"{RUN}/data/manifest.csv",
     output:
-        update(f"{RUN}/data/holdout.csv"),
-    log:
-        f"{RUN}/logs/holdout.log",
-    benchmark:
-        f"{RUN}/benchmarks/holdout.tsv"
-    conda:
-        ENVIRONMENT
+        holdout=update(f"{RUN}/data/holdout.csv"),
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
+        **job(1000, 10),
     params:
         unit=config["split"]["unit"],
         test=config["split"]["test"],
         seed=config["seed"],
-        code=code("data/holdout"),
+        step=step("data/holdout"),
     message:
         "Choosing the test set"
     script:
-        "../scripts/data/holdout.py"
+        "../scripts/run.py"
 
 
 rule split:
@@ -228,25 +221,18 @@ rule split:
         manifest=f"{RUN}/data/manifest.csv",
         holdout=f"{RUN}/data/holdout.csv",
     output:
-        update(f"{RUN}/data/split.csv"),
-    log:
-        f"{RUN}/logs/split.log",
-    benchmark:
-        f"{RUN}/benchmarks/split.tsv"
-    conda:
-        ENVIRONMENT
+        split=update(f"{RUN}/data/split.csv"),
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
+        **job(1000, 10),
     params:
         unit=config["split"]["unit"],
         folds=config["split"]["folds"],
         seed=config["seed"],
-        code=code("data/split"),
+        step=step("data/split"),
     message:
         "Dividing the training set into folds"
     script:
-        "../scripts/data/split.py"
+        "../scripts/run.py"
 
 
 rule images:

@@ -18,9 +18,9 @@ Unit = Literal["patient", "image"]
 log = logging.getLogger("covidcxr")
 
 
-def write_holdout(
+def run(
     manifest: str | Path,
-    output: str | Path,
+    holdout: str | Path,
     *,
     unit: Unit,
     test: float | Mapping[str, int],
@@ -32,7 +32,7 @@ def write_holdout(
     ----------
     manifest
         `manifest.csv`.
-    output
+    holdout
         Table to write, rows in the manifest's order.
     unit
         `patient` keeps every patient wholly on one side; `image` draws images one by one.
@@ -48,13 +48,13 @@ def write_holdout(
         without test images.
     """
     images = read_manifest(manifest)
-    write_table(draw_holdout(images, unit=unit, test=test, seed=seed), output)
+    write_table(draw_holdout(images, unit=unit, test=test, seed=seed), holdout)
 
 
 def draw_holdout(
     images: pd.DataFrame, *, unit: Unit, test: float | Mapping[str, int], seed: int
 ) -> pd.DataFrame:
-    """Return image_id and split (`train` or `test`) of every image; see `write_holdout`.
+    """Return image_id and split (`train` or `test`) of every image; see `run`.
 
     `images` needs the columns image_id, label and patient_id.
     """

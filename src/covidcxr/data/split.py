@@ -11,10 +11,10 @@ from covidcxr.errors import InputError
 from covidcxr.seeding import generator
 
 
-def write_split(
+def run(
     manifest: str | Path,
     holdout: str | Path,
-    output: str | Path,
+    split: str | Path,
     *,
     unit: Unit,
     folds: int,
@@ -28,7 +28,7 @@ def write_split(
         `manifest.csv`.
     holdout
         `holdout.csv` of the same manifest.
-    output
+    split
         Table to write, rows in the manifest's order; fold is 0..folds-1, empty for test images.
     unit
         `patient` keeps every patient wholly in one fold; `image` divides images one by one.
@@ -49,25 +49,25 @@ def write_split(
         raise InputError(
             f"{holdout} does not list the images of {manifest} once each: draw it anew"
         )
-    split = images["image_id"].map(sides)
-    training = images[split == "train"]
+    side = images["image_id"].map(sides)
+    training = images[side == "train"]
     fold = draw_folds(training, unit=unit, folds=folds, seed=seed)
     write_table(
         pd.DataFrame(
             {
                 "image_id": images["image_id"],
-                "split": split,
+                "split": side,
                 "fold": fold.reindex(images.index).astype("Int64"),
             }
         ),
-        output,
+        split,
     )
 
 
 def draw_folds(images: pd.DataFrame, *, unit: Unit, folds: int, seed: int) -> "pd.Series[int]":
     """Return the fold (0..folds-1) of every training image, on the index of `images`.
 
-    `images` needs the columns image_id, label and patient_id; see `write_split`.
+    `images` needs the columns image_id, label and patient_id; see `run`.
     """
     groups = images.groupby("label")[group_column(unit)].nunique()
     for label, count in groups.items():

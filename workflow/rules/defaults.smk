@@ -1,0 +1,12 @@
+"""What every rule has in common, declared once: the log's place and the software environment.
+
+Snakemake has no directive for it, so this stands after all rules and fills in what a rule leaves out.
+"""
+
+for own in workflow.rules:
+    if "step" in own.params.keys():
+        if not own.log:
+            names = "_".join(f"{{{name}}}" for name in sorted(own.wildcard_names))
+            own.log_modifier = own.output_modifier
+            own.set_log(f"{RUN}/logs/{own.name}{'/' * bool(names)}{names}.log")
+        own.conda_env = own.conda_env or ENVIRONMENT

@@ -1,0 +1,32 @@
+"""Run the step that a rule names: the rule's names are the arguments of the step's function `run`.
+
+Inputs, outputs and parameters are all handed over by name; wildcards and threads where `run` has an
+argument of their name (`wildcards` takes all of them as a mapping).
+"""
+
+import importlib
+import inspect
+
+from covidcxr.logs import step
+
+
+def plain(values):
+    """Return Snakemake's named values as built-in types: a list where a name has several."""
+    return {
+        name: value if isinstance(value, (str, int, float, dict, type(None))) else list(value)
+        for name, value in values.items()
+    }
+
+
+with step(snakemake.log[0]):
+    params = plain(snakemake.params)
+    module = params.pop("step").split()[0]
+    run = importlib.import_module(f"covidcxr.{module.replace('/', '.')}").run
+    wildcards = dict(snakemake.wildcards.items())
+    around = {**wildcards, "wildcards": wildcards, "threads": snakemake.threads}
+    run(
+        **plain(snakemake.input),
+        **plain(snakemake.output),
+        **params,
+        **{name: around[name] for name in inspect.signature(run).parameters if name in around},
+    )
