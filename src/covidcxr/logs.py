@@ -6,7 +6,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,33 +23,63 @@ def step(log_file: str | Path | None = None) -> Iterator[None]:
     """Run a step: its log lines go to stderr and to `log_file`, its input errors become one line.
 
     An `InputError` ends the process with status 1 and no traceback; any other exception is written
-    to the log with its traceback and raised again. The last line of a step that succeeded says when
-    it ended, where, and what it took (`ending`); the report reads it.
+    to the log with its traceback and raised again. What libraries say, also below Python, goes to
+    `log_file` alone. The last line of a step that succeeded says when it ended, where, and what it
+    took (`ending`); the report reads it.
     """
     start = time.monotonic()
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if log_file is not None:
-        Path(log_file).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, mode="w"))
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%H:%M:%S",
-        handlers=handlers,
-        force=True,
-    )
     log = logging.getLogger("covidcxr")
-    try:
-        yield
-    except InputError as error:
-        log.error("%s", error)
-        sys.exit(1)
-    except Exception:
-        log.exception("the step failed")
-        raise
+    with _only_ours(log_file) as terminal:
+        handlers: list[logging.Handler] = [terminal]
+        if log_file is not None:
+            handlers.append(logging.FileHandler(log_file, mode="a"))
+        logging.basicConfig(
+            level=logging.INFO,
+            format="%(asctime)s %(levelname)s %(message)s",
+            datefmt="%H:%M:%S",
+            handlers=handlers,
+            force=True,
+        )
+        logging.captureWarnings(True)
+        try:
+            yield
+        except InputError as error:
+            log.error("%s", error)
+            sys.exit(1)
+        except Exception:
+            log.exception("the step failed")
+            raise
+        finally:
+            logging.captureWarnings(False)
     if log_file is not None:
         with Path(log_file).open("a") as file:
             file.write(f"{ending(time.monotonic() - start)}\n")
+
+
+@contextmanager
+def _only_ours(log_file: str | Path | None) -> Iterator[logging.Handler]:
+    """Give a handler for the terminal that passes our own lines, all else going to `log_file`.
+
+    TensorFlow writes to the file descriptor of standard error, so this is what is led away;
+    `sys.stderr` goes on to the terminal. Without `log_file` nothing is led anywhere.
+    """
+    before = sys.stderr
+    with ExitStack() as stack:
+        if log_file is not None:
+            path = Path(log_file)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+            before.flush()
+            terminal = stack.enter_context(os.fdopen(os.dup(2), "w", buffering=1))
+            stack.callback(os.dup2, terminal.fileno(), 2)
+            os.dup2(stack.enter_context(path.open("a")).fileno(), 2)
+            # A test or a notebook has put its own in place, which has no such descriptor.
+            if before is sys.__stderr__:
+                sys.stderr = terminal
+                stack.callback(setattr, sys, "stderr", before)
+        handler = logging.StreamHandler(sys.stderr)
+        handler.addFilter(lambda record: record.name == "covidcxr")
+        yield handler
 
 
 def ending(seconds: float) -> str:

@@ -1,8 +1,20 @@
+"""What steps run in: the pinned packages, and nothing of the user's own settings."""
+
+import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from itertools import chain
+from pathlib import Path
 
+import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from covidcxr.environment import KEPT, PINNED, REMOVED, pinned
 
 from ..workflow.conftest import REPOSITORY
 
@@ -21,3 +33,74 @@ def test_lock_file_has_the_pins_of_the_project() -> None:
     for pin in [*PROJECT["dependencies"], *chain.from_iterable(extras)]:
         name, version = re.sub(r"\[.*\]", "", pin).split("==")
         assert locked[name.lower()] == version
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from(REMOVED), st.text("ABC_", max_size=4)).map("".join), st.text()
+    )
+)
+def test_switches_of_libraries_do_not_pass_and_other_variables_do(
+    switches: dict[str, str],
+) -> None:
+    own = {"HOME": "/home/me", "PATH": "/bin", "CUDA_VISIBLE_DEVICES": "1", "OMP_NUM_THREADS": "3"}
+    assert pinned(own | switches) == own | PINNED
+    assert pinned(pinned(own | switches)) == pinned(own)
+
+
+def test_only_the_place_of_cuda_passes_of_xlas_flags() -> None:
+    given = {"XLA_FLAGS": "--xla_cpu_enable_fast_math=true --xla_gpu_cuda_data_dir=/opt/cuda"}
+    assert pinned(given)["XLA_FLAGS"] == "--xla_gpu_cuda_data_dir=/opt/cuda"
+    assert not set(KEPT) & set(PINNED)
+
+
+SETTINGS = """
+import json, locale, os, sys
+import keras, matplotlib
+from covidcxr.evaluate.style import figure_style
+with figure_style():
+    rc = {name: matplotlib.rcParams[name] for name in ("font.size", "lines.linestyle", "backend")}
+print(json.dumps({
+    "keras": [keras.config.floatx(), keras.config.epsilon(), keras.config.backend(),
+              keras.config.image_data_format(), keras.config.max_epochs()],
+    "figures": rc, "hash": hash("a"), "encoding": open(os.devnull).encoding,
+    "flags": [sys.flags.optimize, sys.flags.utf8_mode, sys.warnoptions],
+}))
+"""
+
+
+@pytest.mark.parametrize("home", ["settings", "none"])
+def test_the_users_settings_change_nothing(home: str, tmp_path: Path) -> None:
+    (tmp_path / "settings/.keras").mkdir(parents=True)
+    odd = {"floatx": "float16", "epsilon": 0.1, "image_data_format": "channels_first"}
+    (tmp_path / "settings/.keras/keras.json").write_text(json.dumps(odd | {"backend": "torch"}))
+    (tmp_path / "matplotlibrc").write_text("font.size: 30\nlines.linestyle: --\n")
+    variables = {
+        "HOME": str(tmp_path / "settings") if home == "settings" else os.devnull,
+        "KERAS_BACKEND": "jax",
+        "KERAS_MAX_EPOCHS": "1",
+        "LC_ALL": "de_DE.ISO-8859-1",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONHASHSEED": "17",
+        "PYTHONOPTIMIZE": "2",
+        "PYTHONWARNINGS": "error",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+    }
+    start = f"from covidcxr.environment import restart_pinned; restart_pinned()\n{SETTINGS}"
+    (tmp_path / "start.py").write_text(start)
+    shown = []
+    for environment in (os.environ, os.environ | variables):
+        done = subprocess.run(
+            [sys.executable, "start.py"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        shown.append(json.loads(done.stdout))
+    assert shown[0] == shown[1]
+    assert shown[0]["keras"] == ["float32", 1e-7, "tensorflow", "channels_last", None]
+    assert shown[0]["figures"]["font.size"] == 8
+    assert shown[0]["encoding"] == "utf-8"

@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,26 @@ def test_progress_in_a_log_is_lines_and_not_a_redrawn_bar(
     text = capsys.readouterr().err
     assert "\r" not in text
     assert "images: 100%" in text.splitlines()[-1]
+
+
+def test_what_libraries_say_below_python_goes_to_the_log_and_ours_to_both(tmp_path: Path) -> None:
+    script = """
+import logging, os, sys, warnings
+from covidcxr.logs import progress, step
+with step("a.log"):
+    os.write(2, b"noise of a library\\n")
+    warnings.warn("a warning")
+    logging.getLogger("absl").warning("a line of absl")
+    logging.getLogger("covidcxr").info("our line")
+    for _ in progress(range(2)): pass
+os.write(2, b"afterwards\\n")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    noise = ("noise of a library", "a warning", "a line of absl")
+    log = (tmp_path / "a.log").read_text()
+    assert all(text in log and text not in done.stderr for text in noise)
+    assert "our line" in log
+    for text in ("our line", "100%", "afterwards"):
+        assert text in done.stderr

@@ -12,10 +12,11 @@ ROOT = Path(workflow.basedir)
 # The package beside the rules is the one that runs, here and in every job, whatever is installed: its
 # digest is what the results depend on.
 sys.path.insert(0, str(ROOT / "src"))
-os.environ.update(
-    PYTHONPATH=str(ROOT / "src"),
-    TF_CPP_MIN_LOG_LEVEL="3",  # quiets part of what TensorFlow says at every start
-)
+os.environ["PYTHONPATH"] = str(ROOT / "src")
+
+from covidcxr.environment import pin
+
+pin()  # for this process and for every job, which inherits it
 
 from covidcxr.config import (
     check_paths,

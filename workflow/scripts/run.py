@@ -7,7 +7,10 @@ argument of their name (`wildcards` takes all of them as a mapping).
 import importlib
 import inspect
 
+from covidcxr.environment import pin
 from covidcxr.logs import step
+
+pin()
 
 
 def plain(values):

@@ -24,31 +24,34 @@ def figure_style() -> Iterator[None]:
 
     Sizes are meant for printing at the figure's own size: no text below 7 points.
     """
-    with matplotlib.rc_context(
-        {
-            "axes.grid": False,
-            "axes.labelsize": 9,
-            "axes.prop_cycle": cycler(color=PALETTE),
-            "axes.spines.right": False,
-            "axes.spines.top": False,
-            "axes.titlesize": 9,
-            "figure.constrained_layout.use": True,
-            "figure.dpi": DPI,
-            "figure.titlesize": 10,
-            "font.family": "DejaVu Sans",
-            "font.size": 8,
-            "image.cmap": "gray",
-            "legend.fontsize": 8,
-            "legend.frameon": False,
-            "lines.linewidth": 1.2,
-            "savefig.dpi": DPI,
-            # Text stays text, and element ids do not change from run to run.
-            "svg.fonttype": "none",
-            "svg.hashsalt": "covidcxr",
-            "xtick.labelsize": 8,
-            "ytick.labelsize": 8,
-        }
-    ):
+    # Whatever the user's `matplotlibrc` says.
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            {
+                "axes.grid": False,
+                "axes.labelsize": 9,
+                "axes.prop_cycle": cycler(color=PALETTE),
+                "axes.spines.right": False,
+                "axes.spines.top": False,
+                "axes.titlesize": 9,
+                "figure.constrained_layout.use": True,
+                "figure.dpi": DPI,
+                "figure.titlesize": 10,
+                "font.family": "DejaVu Sans",
+                "font.size": 8,
+                "image.cmap": "gray",
+                "legend.fontsize": 8,
+                "legend.frameon": False,
+                "lines.linewidth": 1.2,
+                "savefig.dpi": DPI,
+                # Text stays text, and element ids do not change from run to run.
+                "svg.fonttype": "none",
+                "svg.hashsalt": "covidcxr",
+                "xtick.labelsize": 8,
+                "ytick.labelsize": 8,
+            }
+        )
         yield
 
 
