@@ -1,5 +1,7 @@
-# `make demo` and `make test` do all the set-up on a machine with Python 3.11 and a package index.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# `make demo` and `make test` do all the set-up on a machine with Python 3.11 to 3.13 and a package index.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+    command -v $$python >/dev/null && $$python -c $(SUPPORTED) 2>/dev/null && echo $$python && break; done)
+SUPPORTED := 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -53,8 +55,12 @@ lock: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python workflow/scripts/config_readme.py workflow/schemas/config.schema.yaml > config/README.md
 
+# An environment of another Python, or without pip (a set-up that was cut short), is made again.
 $(INSTALLED): requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -n "$(PYTHON)" && $(PYTHON) -c $(SUPPORTED) || { \
+	    echo "covidcxr needs Python 3.11, 3.12 or 3.13: install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(BIN)/python -c $(SUPPORTED) 2>/dev/null && $(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	    rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $(INSTALLED)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.requirements import Requirement
 
 from covidcxr.environment import KEPT, PINNED, REMOVED, pinned
 
@@ -21,18 +23,47 @@ from ..workflow.conftest import REPOSITORY
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
 
-def test_conda_environment_has_the_pins_of_the_project() -> None:
-    environment = yaml.safe_load((REPOSITORY / "envs/covidcxr.yaml").read_text())
-    assert environment["dependencies"][-1]["pip"] == PROJECT["dependencies"]
+def pythons() -> list[str]:
+    """Return an interpreter of each supported version that is here, those of pyenv too."""
+    kept = sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/3.*"))
+    found = []
+    for minor in range(11, 14):
+        named = [str(path / "bin/python") for path in kept if path.name.startswith(f"3.{minor}.")]
+        for python in [f"python3.{minor}", *named]:
+            if (
+                shutil.which(python)
+                and not subprocess.run(
+                    [python, "-c", ""], capture_output=True, check=False
+                ).returncode
+            ):
+                found.append(python)
+                break
+    return found
 
 
-def test_lock_file_has_the_pins_of_the_project() -> None:
+def requirement(line: str) -> tuple[str, Requirement]:
+    found = Requirement(line)
+    return re.sub(r"[-_.]+", "-", found.name).lower(), found
+
+
+def locked() -> dict[str, str]:
     lock = (REPOSITORY / "requirements.lock").read_text()
-    locked = dict(re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE))
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE))
+
+
+def test_conda_environment_has_the_locked_version_of_what_the_project_needs() -> None:
+    environment = yaml.safe_load((REPOSITORY / "envs/covidcxr.yaml").read_text())
+    pins = dict(map(requirement, environment["dependencies"][-1]["pip"]))
+    assert list(pins) == [name for name, _ in map(requirement, PROJECT["dependencies"])]
+    for name, pin in pins.items():
+        assert str(pin.specifier) == f"=={locked()[name]}"
+
+
+def test_lock_file_is_within_the_ranges_of_the_project() -> None:
     extras = PROJECT["optional-dependencies"].values()
-    for pin in [*PROJECT["dependencies"], *chain.from_iterable(extras)]:
-        name, version = re.sub(r"\[.*\]", "", pin).split("==")
-        assert locked[name.lower()] == version
+    for line in [*PROJECT["dependencies"], *chain.from_iterable(extras)]:
+        name, needed = requirement(line)
+        assert needed.specifier.contains(locked()[name]), line
 
 
 @given(
@@ -104,3 +135,18 @@ def test_the_users_settings_change_nothing(home: str, tmp_path: Path) -> None:
     assert shown[0]["keras"] == ["float32", 1e-7, "tensorflow", "channels_last", None]
     assert shown[0]["figures"]["font.size"] == 8
     assert shown[0]["encoding"] == "utf-8"
+
+
+def test_code_digest_is_the_same_on_every_version_of_python() -> None:
+    if len(pythons()) < 2:
+        pytest.skip("one version of Python only is on this machine")
+    code = "from covidcxr.provenance import code_digest, PACKAGE\n"
+    code += "for path in sorted(PACKAGE.rglob('*.py')): print(path, code_digest(path))"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
+    digests = {
+        subprocess.run(
+            [python, "-c", code], env=environment, capture_output=True, check=True
+        ).stdout
+        for python in pythons()
+    }
+    assert len(digests) == 1
