@@ -262,6 +262,7 @@ def test_scores_from_features_are_those_of_the_complete_saved_models(tmp_path: P
         classes=CLASSES,
         trainable=cut,
         threads=1,
+        identity=dict.fromkeys(["population", "backbone", "augmentation", "set"], "x"),
     )
     columns = [f"p_{name}" for name in CLASSES]
     expected = {

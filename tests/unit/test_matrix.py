@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from covidcxr.data.population import of_population, write_population
+from covidcxr.data.population import of_population, run
 from covidcxr.data.tables import MANIFEST_COLUMNS
 from covidcxr.errors import InputError
 from covidcxr.evaluate.matrix import cell, require_disjoint, write_matrix
@@ -48,23 +48,24 @@ def tables(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def population(folder: Path, *sources: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    outputs = folder / "p_manifest.csv", folder / "p_split.csv"
-    write_population(folder / "manifest.csv", folder / "split.csv", *outputs, sources=sources)
-    manifest, split = (pd.read_csv(path) for path in outputs)
-    return manifest, split
+def population(folder: Path, *sources: str) -> pd.DataFrame:
+    chosen = folder / "p.csv"
+    run(folder / "manifest.csv", folder / "split.csv", chosen, sources=sources or None)
+    return pd.read_csv(chosen)
 
 
 def test_a_population_trains_on_its_sources_and_tests_on_all(tables: Path):
-    manifest, split = population(tables, "clinic", "adults")
-    assert manifest["image_id"].tolist() == split["image_id"].tolist()
-    joined = manifest.merge(split, on="image_id")
+    joined = population(tables, "clinic", "adults").merge(images(), on=["image_id", "split"])
     train, test = (joined[joined["split"] == side] for side in ("train", "test"))
     assert set(train["source"]) == {"clinic", "adults"}
     assert test["source"].value_counts().to_dict() == dict.fromkeys(
         ["clinic", "children", "adults"], 6
     )
     assert not set(train["patient_id"]) & set(test["patient_id"])
+
+
+def test_the_study_is_the_population_of_all_sources(tables: Path):
+    pd.testing.assert_frame_equal(population(tables), pd.read_csv(tables / "split.csv"))
 
 
 def test_test_images_are_the_same_for_every_population():

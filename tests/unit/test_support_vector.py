@@ -160,6 +160,7 @@ def test_an_external_set_is_scored_as_the_run_s_own_test_images_are(
         tmp_path / "external.csv",
         scores,
         classes=CLASSES,
+        identity=dict.fromkeys(["population", "backbone", "classifier", "set"], "x"),
     )
     for name, path in scores.items():
         own = read_predictions(tmp_path / f"{name}.csv", CLASSES).set_index("image_id")
@@ -174,4 +175,5 @@ def test_an_external_set_is_scored_as_the_run_s_own_test_images_are(
             tmp_path / "external.csv",
             scores,
             classes=CLASSES,
+            identity=dict.fromkeys(["population", "backbone", "classifier", "set"], "x"),
         )

@@ -181,3 +181,23 @@ rule support_vector:
         "Support vector machine on the features of {wildcards.backbone}"
     script:
         "../scripts/classify/support_vector.py"
+
+
+rule predictions:
+    input:
+        files=predicted_files(),
+        splits=expand(SPLIT, population=SOURCES_OF),
+        external=expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
+    output:
+        predictions=update(PREDICTIONS),
+    resources:
+        **job(2000, 15),
+    params:
+        classes=CLASSES,
+        populations=list(SOURCES_OF),
+        sets=EXTERNAL,
+        step=step("classify/predictions"),
+    message:
+        "Gathering and checking all predictions"
+    script:
+        "../scripts/run.py"

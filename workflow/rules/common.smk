@@ -97,6 +97,9 @@ STUDY_SOURCES = sources_of_study()
 # A CycleGAN learns from all populations, so their models go without synthetic images.
 POPULATION = f"{RUN}/populations/{{population}}"
 POPULATIONS = config["populations"]
+# The run's own population is a value like the others: all of its training images.
+SOURCES_OF = {"study": None, **POPULATIONS}
+SPLIT = f"{RUN}/data/populations/{{population}}.csv"
 PLAIN = [
     name
     for name, settings in config["augmentations"].items()
@@ -110,6 +113,7 @@ wildcard_constraints:
     augmentation="|".join(AUGMENTATIONS),
     baseline="logistic|support_vector",
     fold=r"fold\d+",
+    population="|".join(SOURCES_OF),
 
 
 def code(step):
@@ -204,6 +208,25 @@ def population_models():
         for population, tested in product(POPULATIONS, ["", *EXTERNAL])
         for key in [(population, backbone, augmentation, tested)]
     ]
+
+
+PREDICTIONS = f"{RUN}/predictions/predictions.csv"
+
+
+def predicted_files():
+    """What every job writes of its predictions, of all populations, classifiers and sets."""
+    files = []
+    for population in SOURCES_OF:
+        folder = RUN if population == "study" else f"{RUN}/populations/{population}"
+        augmentations = AUGMENTATIONS if population == "study" else PLAIN
+        files += expand(
+            f"{folder}/predictions/{{set}}{{backbone}}/{{kind}}/{{model}}.csv",
+            set=["", *(f"external/{name}/" for name in EXTERNAL)],
+            backbone=BACKBONES,
+            kind=augmentations + ON_FEATURES,
+            model=FOLDS,
+        )
+    return files
 
 
 def memory(base_mb):

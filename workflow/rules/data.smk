@@ -235,6 +235,23 @@ rule split:
         "../scripts/run.py"
 
 
+rule population:
+    input:
+        manifest=f"{RUN}/data/manifest.csv",
+        split=f"{RUN}/data/split.csv",
+    output:
+        chosen=update(SPLIT),
+    resources:
+        **job(500, 5),
+    params:
+        sources=lambda wildcards: SOURCES_OF[wildcards.population],
+        step=step("data/population"),
+    message:
+        "Choosing the images of population {wildcards.population}"
+    script:
+        "../scripts/run.py"
+
+
 rule images:
     input:
         f"{RUN}/data/{{cohort}}.csv",

@@ -75,43 +75,14 @@ MATRIX = [
 ]
 
 
-wildcard_constraints:
-    population="|".join(POPULATIONS) or "(?!)",
-
-
-rule population:
-    input:
-        manifest=f"{RUN}/data/manifest.csv",
-        split=f"{RUN}/data/split.csv",
-    output:
-        manifest=update(f"{POPULATION}/manifest.csv"),
-        split=update(f"{POPULATION}/split.csv"),
-    log:
-        f"{RUN}/logs/population/{{population}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/population/{{population}}.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(5),
-    params:
-        sources=lambda wildcards: POPULATIONS[wildcards.population],
-        code=code("data/population"),
-    message:
-        "Choosing the images of population {wildcards.population}"
-    script:
-        "../scripts/data/population.py"
-
-
 use rule train as population_train with:
     input:
         backbone=f"{RUN}/backbones/{{backbone}}.keras",
         clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
         views=f"{RUN}/features/{{backbone}}/manifest/views.npy",
         rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
-        manifest=f"{POPULATION}/manifest.csv",
-        split=f"{POPULATION}/split.csv",
+        manifest=f"{RUN}/data/manifest.csv",
+        split=SPLIT,
     output:
         model=update(
             f"{POPULATION}/models/{{backbone}}/{{augmentation}}/{{fold}}.keras"
@@ -137,7 +108,7 @@ use rule ensemble as population_ensemble with:
             model=FOLDS,
             allow_missing=True,
         ),
-        split=f"{POPULATION}/split.csv",
+        split=SPLIT,
     output:
         update(f"{POPULATION}/predictions/{{backbone}}/{{augmentation}}/ensemble.csv"),
     log:
@@ -178,8 +149,8 @@ use rule logistic as population_logistic with:
     input:
         clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
         rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
-        manifest=f"{POPULATION}/manifest.csv",
-        split=f"{POPULATION}/split.csv",
+        manifest=f"{RUN}/data/manifest.csv",
+        split=SPLIT,
     output:
         models=update(f"{POPULATION}/models/{{backbone}}/logistic.joblib"),
         folds=[
@@ -200,8 +171,8 @@ use rule support_vector as population_support_vector with:
     input:
         clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
         rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
-        manifest=f"{POPULATION}/manifest.csv",
-        split=f"{POPULATION}/split.csv",
+        manifest=f"{RUN}/data/manifest.csv",
+        split=SPLIT,
     output:
         models=update(f"{POPULATION}/models/{{backbone}}/support_vector.joblib"),
         folds=[

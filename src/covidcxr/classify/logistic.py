@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from covidcxr.classify.ensemble import combine
+from covidcxr.classify.predictions import prediction_table
 from covidcxr.classify.weights import sample_weights
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
@@ -315,6 +316,7 @@ def write_models(
     output_ensemble: str | Path,
     *,
     classes: Sequence[str],
+    **identity: str,
 ) -> None:
     """Write the folds' models, their predictions as those of the network heads, and the ensemble's.
 
@@ -336,8 +338,14 @@ def write_models(
         own = np.isin(cohort.folds, [k, TEST])
         predicted = model.probabilities(cohort.features[own])
         frames.append(
-            images.loc[own, ["image_id", "patient_id", "label"]].assign(
-                **{f"p_{name}": predicted[:, c] for c, name in enumerate(classes)}
+            prediction_table(
+                images.loc[own],
+                predicted,
+                classes,
+                augmentation="none",
+                model=f"fold{k}",
+                set=images.loc[own, "split"].map({"train": "validation", "test": "test"}),
+                **identity,
             )
         )
         write_table(frames[-1], path)
@@ -359,6 +367,8 @@ def write_logistic(
     classes: Sequence[str],
     class_weights: bool,
     source_weights: bool,
+    population: str = "study",
+    backbone: str = "",
 ) -> None:
     """Fit the baseline in the run's folds; write what `write_models` does, and its choice.
 
@@ -387,7 +397,16 @@ def write_logistic(
     )
     models, choice = cross_validate(cohort, count=len(classes))
     write_models(
-        models, cohort, images, output_models, output_folds, output_ensemble, classes=classes
+        models,
+        cohort,
+        images,
+        output_models,
+        output_folds,
+        output_ensemble,
+        classes=classes,
+        population=population,
+        backbone=backbone,
+        classifier="logistic",
     )
     write_table(choice, output_choice)
     chosen = choice[choice["chosen"] == 1].iloc[0]

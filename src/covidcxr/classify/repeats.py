@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from covidcxr.classify.model import attach, build_head
+from covidcxr.classify.predictions import scored
 from covidcxr.classify.train import (
     Bank,
     Fitting,
@@ -25,7 +26,6 @@ from covidcxr.classify.train import (
     divide,
     fit_watched,
     in_pieces,
-    prediction_table,
     read_bank,
     usable_synthetic,
     weights_of,
@@ -286,12 +286,12 @@ def train_arm(
             by_source=settings["source_weights"],
         ),
     )
-    scored = table[table["image_id"].isin([*validation.ids, *test.ids])]
+    wanted = table[table["image_id"].isin([*validation.ids, *test.ids])]
     complete = keras.Model(inputs, head[-1](classifier.output))
     predicted = in_pieces(
-        lambda data: complete(data, training=False), banks[0].clean_of(scored["image_id"].tolist())
+        lambda data: complete(data, training=False), banks[0].clean_of(wanted["image_id"].tolist())
     )
-    return prediction_table(scored, predicted, classes)
+    return scored(wanted, predicted, classes)
 
 
 def copies(training: Sample, usable: Sample, rng: np.random.Generator) -> list[Sample]:

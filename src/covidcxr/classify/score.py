@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from covidcxr.arrays import open_rows
-from covidcxr.classify.train import in_pieces, prediction_table
+from covidcxr.classify.predictions import NETWORK, prediction_table
+from covidcxr.classify.train import in_pieces
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.errors import InputError
 from covidcxr.features.backbone import cut_layer
@@ -82,6 +83,7 @@ def write_scores(
     classes: Sequence[str],
     trainable: str,
     threads: int,
+    identity: Mapping[str, str],
 ) -> None:
     """Write the predictions of saved models, and of their ensemble, on a set of images.
 
@@ -112,5 +114,7 @@ def write_scores(
     bank = open_rows(features, table, len(images))
     cut = cut_name(keras.models.load_model(backbone, compile=False), trainable)
     for name, values in score_features(models, np.asarray(bank), cut).items():
-        predicted: pd.DataFrame = prediction_table(images, values, classes)
+        predicted: pd.DataFrame = prediction_table(
+            images, values, classes, classifier=NETWORK, model=name, **identity
+        )
         write_table(predicted, outputs[name])

@@ -8,6 +8,7 @@ import numpy as np
 
 from covidcxr.arrays import open_rows
 from covidcxr.classify.logistic import Fitted, pooled
+from covidcxr.classify.predictions import prediction_table
 from covidcxr.data.tables import read_manifest, write_table
 
 ENSEMBLE = "ensemble"
@@ -20,6 +21,7 @@ def write_baseline_scores(
     outputs: Mapping[str, str | Path],
     *,
     classes: Sequence[str],
+    identity: Mapping[str, str],
 ) -> None:
     """Write the predictions of the folds' models, and of their ensemble, on a set of images.
 
@@ -49,5 +51,7 @@ def write_baseline_scores(
     scored = {name: model.probabilities(values) for name, model in zip(names, fitted, strict=True)}
     scored[ENSEMBLE] = np.mean(list(scored.values()), axis=0)
     for name, path in outputs.items():
-        columns = {f"p_{label}": scored[name][:, c] for c, label in enumerate(classes)}
-        write_table(images[["image_id", "patient_id", "label"]].assign(**columns), path)
+        predicted = prediction_table(
+            images, scored[name], classes, augmentation="none", model=name, **identity
+        )
+        write_table(predicted, path)

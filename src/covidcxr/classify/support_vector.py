@@ -145,6 +145,8 @@ def write_support_vector(
     classes: Sequence[str],
     class_weights: bool,
     source_weights: bool,
+    population: str = "study",
+    backbone: str = "",
 ) -> None:
     """Fit the machine in the run's folds; write what `write_models` does.
 
@@ -171,7 +173,16 @@ def write_support_vector(
     )
     models = fit_folds(cohort, images["patient_id"].to_numpy(str), count=len(classes))
     write_models(
-        models, cohort, images, output_models, output_folds, output_ensemble, classes=classes
+        models,
+        cohort,
+        images,
+        output_models,
+        output_folds,
+        output_ensemble,
+        classes=classes,
+        population=population,
+        backbone=backbone,
+        classifier="support_vector",
     )
     vectors = [len(one.model.calibrated_classifiers_[0].estimator.support_) for one in models]
     log.info("%d folds, %d to %d support vectors", len(models), min(vectors), max(vectors))

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from covidcxr.classify.card import ModelCard, add_card
 from covidcxr.classify.model import attach, build_head, complete_model
+from covidcxr.classify.predictions import NETWORK, prediction_table
 from covidcxr.classify.weights import MADE, sample_weights
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
@@ -342,6 +343,7 @@ def train_fold(
     n_synthetic: int = 0,
     mixed_precision: bool = False,
     xla: bool = False,
+    population: str = "study",
 ) -> None:
     """Train the classifier of one fold; predict its validation images and the test images.
 
@@ -366,7 +368,7 @@ def train_fold(
     output_history
         CSV, see `fit`.
     output_predictions
-        CSV `image_id, patient_id, label, p_<class>...`, in the order of the manifest.
+        CSV, see `covidcxr.classify.predictions.prediction_table`, in the order of the manifest.
     classes
         Class names, in the order of the outputs.
     fold
@@ -391,9 +393,7 @@ def train_fold(
     """
     name = ("train", backbone, augmentation, fold)
     configure(threads=threads, seed=integer_seed(seed, *name))
-    table = read_manifest(manifest).merge(
-        read_split(split), on="image_id", how="left", validate="one_to_one"
-    )
+    table = read_manifest(manifest).merge(read_split(split), on="image_id", validate="one_to_one")
     training, validation, test = divide(table, classes, fold, split)
     bank = read_bank(features)
     if n_synthetic:
@@ -464,7 +464,18 @@ def train_fold(
         complete_model(network, head).save(temporary)
         add_card(temporary, ModelCard(tuple(classes), backbone, augmentation, fold))
     write_table(history, output_history)
-    write_table(prediction_table(scored, predicted, classes), output_predictions)
+    predictions = prediction_table(
+        scored,
+        predicted,
+        classes,
+        population=population,
+        backbone=backbone,
+        augmentation=augmentation,
+        classifier=NETWORK,
+        model=f"fold{fold}",
+        set=scored["split"].map({"train": "validation", "test": "test"}),
+    )
+    write_table(predictions, output_predictions)
 
 
 def class_positions(labels: "pd.Series[str]", classes: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -569,12 +580,3 @@ def usable_synthetic(
         raise InputError(f"synthetic images have the labels {sorted(unknown)}, not in {classes}")
     kept = first.loc[~first["patient_id"].isin(list(validation_patients))]
     return Sample(kept["image_id"].tolist(), class_positions(kept["label"], classes))
-
-
-def prediction_table(
-    images: pd.DataFrame, predicted: npt.NDArray[np.float32], classes: Sequence[str]
-) -> pd.DataFrame:
-    """Return image_id, patient_id, label and a column p_<class> for each class."""
-    columns = [f"p_{name}" for name in classes]
-    scores = pd.DataFrame(predicted, columns=columns, index=images.index)
-    return images[["image_id", "patient_id", "label"]].join(scores)

@@ -13,6 +13,8 @@ with step(snakemake.log[0]):
         snakemake.output.folds,
         snakemake.output.ensemble,
         snakemake.output.choice,
+        population=snakemake.wildcards.get("population", "study"),
+        backbone=snakemake.wildcards.backbone,
         classes=snakemake.params.classes,
         class_weights=snakemake.params.class_weights,
         source_weights=snakemake.params.source_weights,

@@ -10,6 +10,12 @@ with step(snakemake.log[0]):
         snakemake.input.features,
         snakemake.input.table,
         dict(zip([*snakemake.params.folds, ENSEMBLE], snakemake.output, strict=True)),
+        identity={
+            "population": snakemake.wildcards.get("population", "study"),
+            "backbone": snakemake.wildcards.backbone,
+            "augmentation": snakemake.wildcards.augmentation,
+            "set": snakemake.wildcards.set,
+        },
         classes=snakemake.params.classes,
         trainable=snakemake.params.trainable,
         threads=snakemake.threads,

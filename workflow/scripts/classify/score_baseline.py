@@ -9,5 +9,11 @@ with step(snakemake.log[0]):
         snakemake.input.features,
         snakemake.input.table,
         dict(zip([*snakemake.params.folds, ENSEMBLE], snakemake.output, strict=True)),
+        identity={
+            "population": snakemake.wildcards.get("population", "study"),
+            "backbone": snakemake.wildcards.backbone,
+            "classifier": snakemake.wildcards.baseline,
+            "set": snakemake.wildcards.set,
+        },
         classes=snakemake.params.classes,
     )

@@ -12,6 +12,8 @@ with step(snakemake.log[0]):
         snakemake.output.models,
         snakemake.output.folds,
         snakemake.output.ensemble,
+        population=snakemake.wildcards.get("population", "study"),
+        backbone=snakemake.wildcards.backbone,
         classes=snakemake.params.classes,
         class_weights=snakemake.params.class_weights,
         source_weights=snakemake.params.source_weights,

@@ -15,6 +15,7 @@ with step(snakemake.log[0]):
         snakemake.output.model,
         snakemake.output.history,
         snakemake.output.predictions,
+        population=snakemake.wildcards.get("population", "study"),
         classes=snakemake.params.classes,
         fold=int(snakemake.wildcards.fold.removeprefix("fold")),
         backbone=snakemake.wildcards.backbone,
