@@ -19,14 +19,18 @@ from covidcxr.evaluate.attributes import (
     picture_attributes,
     write_attributes,
 )
-from covidcxr.evaluate.audit import EVERYTHING, SINGLE, TOGETHER, gain
+from covidcxr.evaluate.audit import EVERYTHING, SINGLE, SOURCE_AND_AGE, TOGETHER, gain
 from covidcxr.evaluate.confounding import (
+    at_most,
+    check,
     encode,
     measures,
     out_of_fold,
     patient_folds,
-    write_confounding,
+    run,
+    section_of,
 )
+from covidcxr.report.section import read_section
 from tests.unit.test_figures import assert_nothing_clipped
 
 CLASSES = ["covid", "normal", "pneumonia"]
@@ -211,19 +215,23 @@ def made_up(folder: Path, *, informative: bool, classes: list[str]) -> dict[str,
     pd.DataFrame(scores, columns=[f"p_{label}" for label in classes]).assign(
         image_id=frame["image_id"], patient_id=frame["patient_id"], label=labels
     ).sample(frac=1, random_state=0).to_csv(folder / "ensemble.csv", index=False)
-    return {name: folder / name for name in ("audit.csv", "audit.png", "audit.svg")}
+    return {
+        name: folder / f"audit.{kind}"
+        for name, kind in {"table": "csv", "png": "png", "svg": "svg", "section": "json"}.items()
+    }
 
 
 def audited(folder: Path, *, informative: bool = True, classes: list[str] = CLASSES):
     outputs = made_up(folder, informative=informative, classes=classes)
-    write_confounding(
-        folder / "attributes.csv",
-        [("Net", "v1", folder / "ensemble.csv")],
-        *outputs.values(),
+    run(
+        attributes=folder / "attributes.csv",
+        ensembles=[folder / "ensemble.csv"],
+        models=[("Net", "v1")],
+        **outputs,
         classes=classes,
         seed=1,
     )
-    return pd.read_csv(outputs["audit.csv"]).set_index("predictor")
+    return pd.read_csv(outputs["table"]).set_index("predictor")
 
 
 def test_a_source_of_its_own_determines_a_class_and_nothing_more(tmp_path: Path):
@@ -261,10 +269,11 @@ def test_predictions_of_other_images_are_refused(tmp_path: Path):
     table = pd.read_csv(tmp_path / "ensemble.csv")
     table.iloc[1:].to_csv(tmp_path / "ensemble.csv", index=False)
     with pytest.raises(InputError, match="does not predict the images"):
-        write_confounding(
-            tmp_path / "attributes.csv",
-            [("Net", "v1", tmp_path / "ensemble.csv")],
-            *outputs.values(),
+        run(
+            attributes=tmp_path / "attributes.csv",
+            ensembles=[tmp_path / "ensemble.csv"],
+            models=[("Net", "v1")],
+            **outputs,
             classes=CLASSES,
             seed=1,
         )
@@ -280,3 +289,53 @@ def test_the_share_of_the_model_s_gain_over_chance():
     )
     assert gain(audit, EVERYTHING) == pytest.approx((0.4, 0.6, 0.8, 0.5))
     assert np.isnan(gain(audit.assign(accuracy=0.4), EVERYTHING).share)
+
+
+def audit_table(alone: float, model: float, apart: float) -> pd.DataFrame:
+    """Make an audit in which source and age, and all attributes, reach the accuracy `alone`."""
+    names = ["chance", "source", SOURCE_AND_AGE, EVERYTHING, "VGG16 v1"]
+    kinds = ["chance", "attribute", "together", "together", "model"]
+    frame = pd.DataFrame({"predictor": names, "kind": kinds, "n": 100, "patients": 90})
+    for name in ("accuracy", "balanced_accuracy"):
+        for bound in ("", "_low", "_high"):
+            frame[name + bound] = [0.4, alone, alone, alone, model]
+    for label in CLASSES:
+        frame[f"apart_{label}"] = [0.5, 0.6, 0.6, 0.6, 0.9]
+    frame.loc[1, "apart_covid"] = apart
+    return frame
+
+
+def test_a_class_that_its_source_determines_is_a_warning_with_the_numbers():
+    audit = audit_table(0.6, 0.9, 1.0)
+    found = check(audit, CLASSES)
+    assert found.state == "warning"
+    assert "0.600, the best image model with 0.900, chance with 0.400" in found.text
+    assert "separates covid from the rest" in found.text
+    section = section_of(audit, CLASSES)
+    assert "40.0\u202f% of what the model gains over chance" in section.paragraphs[0]
+    assert "source (1.000); the best image model 0.900" in section.paragraphs[1]
+
+
+def test_an_audit_that_finds_nothing_passes():
+    found = check(audit_table(0.4, 0.9, 0.5), CLASSES)
+    assert found.state == "pass"
+    assert "separates" not in found.text
+
+
+def test_attributes_that_beat_the_model_could_be_all_of_its_gain_and_no_more():
+    audit = audit_table(0.95, 0.9, 0.6)
+    assert "So all of what" in section_of(audit, CLASSES).paragraphs[0]
+    assert check(audit, CLASSES).state == "warning"
+    assert at_most(1.227) == "all"
+    assert at_most(float("nan")) == "no share"
+
+
+def test_section_is_written_beside_the_table(tmp_path: Path):
+    audit = audited(tmp_path)
+    section = read_section(tmp_path / "audit.json")
+    assert section.part == "validity"
+    assert [check.state for check in section.checks] == ["warning"]
+    (shown,) = section.tables
+    assert shown.table is not None
+    assert len(shown.table.rows) == len(audit)
+    assert "apart" in " ".join(column.label for column in shown.table.columns).lower()

@@ -18,7 +18,6 @@ from covidcxr.report.content import Notice
 from covidcxr.report.facts import Run
 from covidcxr.report.formats import table_of
 from covidcxr.report.report import write_report
-from covidcxr.report.sections import confounding
 from covidcxr.report.sections.section import Section, SectionFigure, SectionTable
 from covidcxr.report.summaries import beside_table
 from tests.unit.report_inputs import CLASSES, ROOT, Inputs, made_up_run
@@ -479,42 +478,3 @@ def test_a_sections_text_figure_and_table_enter_the_page_and_its_notice_stands_o
     del inputs.frames["ages"], inputs.figures["ages"]
     write_report(tmp_path / "without.html", **inputs.arguments())
     assert 'id="ages"' not in (tmp_path / "without.html").read_text()
-
-
-def audit(told: float, model: float, apart: float) -> pd.DataFrame:
-    """Make an audit in which source and age, and all attributes, are `told` accurate."""
-    names = ["chance", "source", "source and age group", "all together", "VGG16 v1"]
-    kinds = ["chance", "attribute", "together", "together", "model"]
-    frame = pd.DataFrame({"predictor": names, "kind": kinds, "n": 100, "patients": 90})
-    for name in ("accuracy", "balanced_accuracy"):
-        for bound in ("", "_low", "_high"):
-            frame[name + bound] = [0.4, told, told, told, model]
-    for label in CLASSES:
-        frame[f"apart_{label}"] = [0.5, 0.6, 0.6, 0.6, 0.9]
-    frame.loc[1, "apart_covid"] = apart
-    return frame
-
-
-def test_a_class_that_its_source_determines_is_named_at_the_top_with_the_number(
-    inputs: Inputs,
-) -> None:
-    inputs.frames["confounding"] = audit(0.6, 0.9, 1.0)
-    page = page_of(inputs)
-    warnings = page.text[: page.text.index("Best of")]
-    assert "source alone tells covid from the rest with balanced accuracy 1.000" in warnings
-    assert "40.0 % and 40.0 % of what it gains over chance" in warnings
-    assert "snakemake matrix --configfile config/matrix.yaml" in warnings
-
-
-def test_an_audit_that_finds_nothing_is_a_note_and_no_warning(inputs: Inputs) -> None:
-    inputs.frames["confounding"] = audit(0.4, 0.9, 0.5)
-    (notice,) = confounding.notices(run_of(inputs), inputs.frames["confounding"])
-    assert notice.kind == "note"
-    assert "0.0\u202f% and 0.0\u202f% of what it gains" in notice.text
-    assert "tells" not in notice.text
-
-
-def test_attributes_that_beat_the_model_could_be_all_of_it(inputs: Inputs) -> None:
-    inputs.frames["confounding"] = audit(0.95, 0.9, 1.0)
-    (notice,) = confounding.notices(run_of(inputs), inputs.frames["confounding"])
-    assert "all and all of what it gains" in notice.text

@@ -57,7 +57,9 @@ ENVIRONMENT = str(ROOT / "envs/covidcxr.yaml")
 THREADS = config["performance"]["threads"]
 FINGERPRINTS = Path(".snakemake/covidcxr_fingerprints.json")
 
-# What the report's sections show: stages append the paths of tables and the names of figures.
+# The sections of the report, in the order of the rules that write them (see `section`).
+SECTIONS: list[str] = []
+# What sections show that are still written by the report itself.
 REPORT_TABLES: list[str] = []
 REPORT_FIGURES: list[str] = []
 
@@ -355,3 +357,26 @@ def table(name, label):
         caption=f"../report/{name}.rst",
         labels={"table": label},
     )
+
+
+def section(name, when=True):
+    """Output of the report's section that a step writes beside its tables and figures.
+
+    The report takes it, and with it every PNG, SVG and CSV file that the same rule writes, unless
+    `when` is false: then the rule is there, but this run does not show it.
+    """
+    path = f"{RUN}/sections/{name}.json"
+    if when:
+        SECTIONS.append(path)
+    return update(path)
+
+
+def shown_with_sections():
+    """The figures and tables of the rules that write the report's sections."""
+    return [
+        path
+        for rule in workflow.rules
+        if rule.output.get("section") in SECTIONS
+        for path in map(str, rule.output)
+        if path.endswith((".png", ".svg", ".csv"))
+    ]

@@ -422,3 +422,27 @@ rule split_comparison:
         "Comparing image-level with patient-disjoint splits"
     script:
         "../scripts/evaluate/split_comparison.py"
+
+
+rule confounding:
+    input:
+        ensembles=every_model(
+            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
+            models=ENSEMBLE,
+        ),
+        attributes=f"{RUN}/data/attributes.csv",
+    output:
+        **figure("confounding", "Data", "Confounding audit"),
+        table=table("confounding", "Confounding audit"),
+        section=section("confounding"),
+    resources:
+        **job(1000, 20),
+    params:
+        models=HEADS,
+        classes=CLASSES,
+        seed=config["seed"],
+        step=step("evaluate/confounding"),
+    message:
+        "Confounding audit: predicting the label without the disease"
+    script:
+        "../scripts/run.py"

@@ -29,44 +29,6 @@ rule attributes:
         "../scripts/evaluate/attributes.py"
 
 
-rule confounding:
-    input:
-        ensembles=every_model(
-            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
-            models=ENSEMBLE,
-        ),
-        attributes=f"{RUN}/data/attributes.csv",
-    output:
-        **figure("confounding", "Data", "Confounding audit"),
-        table=table("confounding", "Confounding audit"),
-    log:
-        f"{RUN}/logs/confounding.log",
-    benchmark:
-        f"{RUN}/benchmarks/confounding.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(1000),
-        runtime=minutes(20),
-    params:
-        models=with_names(
-            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
-            ENSEMBLE,
-            names=2,
-        ),
-        classes=CLASSES,
-        seed=config["seed"],
-        code=code("evaluate/confounding"),
-    message:
-        "Confounding audit: predicting the label without the disease"
-    script:
-        "../scripts/evaluate/confounding.py"
-
-
-REPORT_TABLES.append(f"{RUN}/tables/confounding.csv")
-REPORT_FIGURES.append("confounding")
-
-
 # The cross-population matrix: the run's features and its one split serve models of every population.
 MATRIX = [
     f"{RUN}/tables/matrix.csv",

@@ -26,6 +26,8 @@ SHOWN_IN_REPORT = [
     *([f"{RUN}/cyclegan/losses.csv"] if SYNTHETIC else []),
     *([f"{RUN}/figures/cyclegan_samples.png"] if SYNTHETIC else []),
     *expand(f"{RUN}/gradcam/{{backbone}}/{SHOWN}.npz", backbone=BACKBONES),
+    *SECTIONS,
+    *shown_with_sections(),
 ]
 
 

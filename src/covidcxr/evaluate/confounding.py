@@ -17,47 +17,65 @@ from sklearn.model_selection import StratifiedGroupKFold
 from covidcxr.classify.ensemble import read_predictions
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
-from covidcxr.evaluate.audit import CHANCE, SINGLE, TEXTS, TOGETHER
+from covidcxr.evaluate.audit import (
+    CHANCE,
+    EVERYTHING,
+    SINGLE,
+    SOURCE_AND_AGE,
+    TEXTS,
+    TOGETHER,
+    gain,
+)
 from covidcxr.evaluate.bootstrap import Floats, estimate_of, percentile_bounds, resampled
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.logs import progress
+from covidcxr.report.formats import interval, listing, ratio, share, table_of
+from covidcxr.report.section import Check, Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator, integer_seed
 
+NAME = "confounding"
 FOLDS = 5
 TREES = 100
 LEAF = 5
 """Images in a leaf at least: leaves of one image would learn images by heart."""
+TELLS = 0.95
+"""Balanced accuracy from which one attribute is said to separate a class from the rest."""
+MUCH = 0.5
+"""Share of the models' gain over chance that source and age may reach before it is a warning."""
 
 Probabilities = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 
-def write_confounding(
+def run(
     attributes: str | Path,
-    predictions: Sequence[tuple[str, str, str | Path]],
-    output: str | Path,
+    ensembles: Sequence[str | Path],
+    models: Sequence[tuple[str, str]],
+    table: str | Path,
     png: str | Path,
     svg: str | Path,
-    *,
+    section: str | Path,
     classes: Sequence[str],
     seed: int,
 ) -> None:
-    """Write the table of the audit, and its figure.
+    """Write the table of the audit, its figure, and its section of the report.
 
     Parameters
     ----------
     attributes
         `attributes.csv`.
-    predictions
-        (backbone, augmentation, ensemble's predictions) of the image models. A training image
-        enters with the prediction of the model that did not train on it.
-    output
+    ensembles
+        Predictions of each image model. A training image enters with the prediction of the model
+        that did not train on it.
+    models
+        Backbone and augmentation of each.
+    table
         CSV to write, in this order: chance, each attribute, attributes together, image models
         (column `kind`: `chance`, `attribute`, `together`, `model`). Columns predictor, kind, n,
         patients, accuracy and balanced_accuracy, each with `_low` and `_high` (95 %, by patient),
         and apart_<class>: balanced accuracy of telling the class from the rest, 0.5 by chance.
-    png, svg
-        Figure to write.
+    png, svg, section
+        Figure and section to write.
     classes
         Class names.
     seed
@@ -83,20 +101,21 @@ def write_confounding(
         rows.append(
             {"predictor": name, "kind": kind} | measures(found, labels, patients, classes, seed)
         )
-    for backbone, augmentation, path in predictions:
-        table = read_predictions(path, classes).set_index("image_id")
-        if set(table.index) != set(images["image_id"]):
-            raise InputError(f"{path} does not predict the images of {attributes}; train anew")
-        scores = table.loc[images["image_id"], [f"p_{label}" for label in classes]]
+    for (backbone, augmentation), path in zip(models, ensembles, strict=True):
+        predicted = read_predictions(path, classes).set_index("image_id")
+        if set(predicted.index) != set(images["image_id"]):
+            raise InputError(f"{path} does not predict the images of {attributes}; train again")
+        scores = predicted.loc[images["image_id"], [f"p_{label}" for label in classes]]
         called = called_by(scores.to_numpy(np.float64))
         rows.append(
             {"predictor": f"{backbone} {augmentation}", "kind": "model"}
             | measures((called, called), labels, patients, classes, seed)
         )
     audit = pd.DataFrame(rows)
-    write_table(audit, output)
+    write_table(audit, table)
     with figure_style():
         save_figure(draw(audit), png, svg)
+    write_section(section, section_of(audit, classes))
 
 
 def read_attributes(path: str | Path, classes: Sequence[str]) -> pd.DataFrame:
@@ -182,7 +201,7 @@ def measures(
     classes: Sequence[str],
     seed: int,
 ) -> dict[str, float]:
-    """Return the measures of a predictor, see `write_confounding`.
+    """Return the measures of a predictor, see `run`.
 
     Parameters
     ----------
@@ -262,3 +281,111 @@ def draw(audit: pd.DataFrame) -> Figure:
     axes.set_axisbelow(True)
     axes.legend(loc="lower right")
     return figure
+
+
+def section_of(audit: pd.DataFrame, classes: Sequence[str]) -> Section:
+    """Say what the audit found."""
+    everything = gain(audit, EVERYTHING)
+    return Section(
+        ident=NAME,
+        title="What predicts the label without disease",
+        part="validity",
+        paragraphs=(
+            gain_text(audit),
+            *separating_texts(audit, classes),
+            "Each attribute alone, and several together, predict the label by a random forest that "
+            "is fitted on other patients (five folds). An image model that is no better has not "
+            "been shown to see disease; one that is better may still use them. An attribute that "
+            "is missing counts as a value, since that gives its source away. Margins, intensities, "
+            "sharpness and marks (small bright things: letters, arrows, wires, edges) are measured "
+            "on the image as the network sees it; intensity and sharpness can carry disease too.",
+        ),
+        checks=(check(audit, classes),),
+        figures=(
+            SectionFigure(
+                NAME,
+                "Balanced accuracy with which attributes that are not the disease, and the image "
+                "models, predict the label of patients not seen in fitting; bars are 95 % "
+                "intervals by resampled patients, the dashed line is chance.",
+                f"All attributes together reach an accuracy of {ratio(everything.alone)}, the best "
+                f"image model {ratio(everything.model)}.",
+            ),
+        ),
+        tables=(
+            SectionTable(
+                NAME,
+                "The confounding audit. 'Apart' is the balanced accuracy of separating one class "
+                "from the rest (0.5 by chance).",
+                table_of(audit_table(audit)),
+                folded=True,
+            ),
+        ),
+    )
+
+
+def gain_text(audit: pd.DataFrame) -> str:
+    """Say how much of the best model's gain over chance source and age, and all, account for."""
+    some, everything = gain(audit, SOURCE_AND_AGE), gain(audit, EVERYTHING)
+    return (
+        f"Source and age group alone, without any image, give accuracy {ratio(some.alone)}; naming "
+        f"the largest class every time gives {ratio(some.chance)}, the best image model "
+        f"{ratio(some.model)} (each image by a model that did not train on it). So "
+        f"{at_most(some.share)} of what the model gains over chance could come from source and "
+        f"age; all attributes together give {ratio(everything.alone)}, "
+        f"{at_most(everything.share)} of it."
+    )
+
+
+def at_most(value: float) -> str:
+    """Write a share that stays one: between "no share" and "all"."""
+    if np.isnan(value):
+        return "no share"
+    return "all" if value >= 1 else share(max(value, 0.0))
+
+
+def separating(audit: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Return the attributes that alone separate a class from the rest, the best first."""
+    column = f"apart_{label}"
+    singles = audit[(audit["kind"] == "attribute") & (audit[column] >= TELLS)]
+    return singles.sort_values(column, ascending=False, kind="stable")
+
+
+def separating_texts(audit: pd.DataFrame, classes: Sequence[str]) -> list[str]:
+    """Return a sentence for each class that one attribute separates from the rest."""
+    found = []
+    models = audit[audit["kind"] == "model"]
+    for label in classes:
+        column, singles = f"apart_{label}", separating(audit, label)
+        if len(singles):
+            names = listing(
+                f"{name} ({ratio(value)})"
+                for name, value in zip(singles["predictor"], singles[column], strict=True)
+            )
+            found.append(
+                f"One attribute alone separates {label} from the rest: {names}; the best image "
+                f"model {ratio(models[column].max())}."
+            )
+    return found
+
+
+def check(audit: pd.DataFrame, classes: Sequence[str]) -> Check:
+    """Warn where an attribute alone gives a class away, or source and age explain much."""
+    some = gain(audit, SOURCE_AND_AGE)
+    text = (
+        f"Source and age group alone predict the label with accuracy {ratio(some.alone)}, the best "
+        f"image model with {ratio(some.model)}, chance with {ratio(some.chance)}."
+    )
+    given = [label for label in classes if len(separating(audit, label))]
+    if given:
+        text += f" One attribute alone separates {listing(given)} from the rest."
+    much = bool(given) or not some.share < MUCH
+    return Check("Confounding", "warning" if much else "pass", text)
+
+
+def audit_table(audit: pd.DataFrame) -> pd.DataFrame:
+    """Return the audit as it is shown: each measure with its interval in one column."""
+    shown = pd.DataFrame({"predicted_from": audit["predictor"], "n": audit["n"]})
+    for name in ("accuracy", "balanced_accuracy"):
+        bounds = audit[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
+        shown[name] = [interval(*row) for row in bounds]
+    return pd.concat([shown, audit.filter(like="apart_")], axis=1)

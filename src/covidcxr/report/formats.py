@@ -33,6 +33,23 @@ def difference(value: float) -> str:
     return "0.000" if float(text) == 0 else text.replace("-", MINUS)
 
 
+def interval(
+    estimate: float, low: float, high: float, form: Callable[[float], str] | None = None
+) -> str:
+    """Write an estimate with its interval, `0.912 (0.850–0.950)`; alone where there is none.
+
+    `form` writes each number: three decimals by default; with `difference`, or where a bound is
+    negative, the bounds stand as `-0.010 to +0.040`.
+    """
+    form = form or ratio
+    if pd.isna(estimate):
+        return MISSING
+    if pd.isna(low) or pd.isna(high):
+        return form(estimate)
+    between = " to " if form is difference or low < 0 else "–"
+    return f"{form(estimate)} ({form(low)}{between}{form(high)})"
+
+
 def share(value: float) -> str:
     """Write a share in [0, 1] as a percentage with one decimal."""
     return f"{100 * value:.1f}{THIN}%"

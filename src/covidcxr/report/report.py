@@ -19,8 +19,10 @@ from covidcxr.data.tables import read_manifest, read_split, read_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
 from covidcxr.report import content, facts, sections, summaries
+from covidcxr.report.content import Notice
 from covidcxr.report.facts import Run
 from covidcxr.report.formats import Table, count, table_of
+from covidcxr.report.section import in_order, read_section
 from covidcxr.report.sections.section import Section
 
 PACKAGES = (
@@ -75,6 +77,7 @@ def write_report(
     figures: Mapping[str, str | Path],
     svgs: Mapping[str, str | Path] | None = None,
     gradcam: Mapping[str, str | Path] | None = None,
+    written: Sequence[str | Path] = (),
     versions: Mapping[str, str] | None = None,
 ) -> None:
     """Write the report of a run.
@@ -96,6 +99,8 @@ def write_report(
         The same figures as SVG files, offered for download.
     gradcam
         Files of `covidcxr.explain.gradcam.write_gradcam` by backbone, in the order of the figures.
+    written
+        Sections that the steps themselves wrote (`covidcxr.report.section`).
     versions
         Versions by name of software; those of this process by default.
 
@@ -109,7 +114,23 @@ def write_report(
         raise InputError(f"the report needs the tables {', '.join(missing)}; give their paths")
     run = _read_run(config, tables, gradcam or {})
     read = {name: _read_results(path) for name, path in tables.items()}
-    body = sections.made(sections.BODY, run, read)
+    body = [
+        *(
+            Section(
+                ident=part.ident,
+                title=part.title,
+                paragraphs=part.paragraphs,
+                notices=[
+                    *(Notice("warning", c.text) for c in part.checks if c.state == "warning"),
+                    *(Notice("warning", limit.text) for limit in part.limits if limit.first),
+                ],
+                figures=part.figures,  # type: ignore[arg-type]
+                tables=[item for item in part.tables if item.table],  # type: ignore[misc]
+            )
+            for part in in_order(map(read_section, written))
+        ),
+        *sections.made(sections.BODY, run, read),
+    ]
     closing = sections.made(sections.CLOSING, run, read)
     placed = {*content.FIGURES, *(item.name for part in body + closing for item in part.figures)}
     unknown = [name for name in figures if name not in placed]

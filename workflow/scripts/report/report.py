@@ -13,5 +13,6 @@ with step(snakemake.log[0]):
         tables={file.stem: file for file in files if file.suffix == ".csv"},
         figures={file.stem: file for file in files if file.suffix == ".png"},
         svgs={file.stem: file for file in files if file.suffix == ".svg"},
+        written=[file for file in files if file.suffix == ".json"],
         gradcam={file.parent.name: file for file in files if file.suffix == ".npz"},
     )

@@ -12,7 +12,6 @@ from covidcxr.report.facts import Run
 from covidcxr.report.sections import (
     calibration,
     checklist,
-    confounding,
     explanations,
     export,
     external,
@@ -32,7 +31,6 @@ Maker = Callable[[Run, Mapping[str, pd.DataFrame]], Section | None]
 
 BODY: tuple[Maker, ...] = (
     explanations.section,
-    confounding.section,
     matrix.section,
     external.section,
     leakage.section,
