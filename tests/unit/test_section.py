@@ -38,12 +38,16 @@ sections = st.builds(
     title=texts,
     part=st.sampled_from(list(PARTS)),
     paragraphs=st.lists(texts, max_size=2).map(tuple),
+    method=st.lists(texts, max_size=2).map(tuple),
+    finding=texts,
     checks=st.lists(
         st.builds(Check, texts, st.sampled_from(["pass", "warning", "not run"]), texts), max_size=2
     ).map(tuple),
     key_rows=st.lists(st.builds(KeyRow, texts, texts, texts), max_size=2).map(tuple),
     limits=st.lists(st.builds(Limit, texts, st.booleans()), max_size=2).map(tuple),
-    figures=st.lists(st.builds(SectionFigure, texts, texts, texts), max_size=2).map(tuple),
+    figures=st.lists(st.builds(SectionFigure, texts, texts, texts, st.booleans()), max_size=2).map(
+        tuple
+    ),
     tables=st.lists(
         st.builds(SectionTable, texts, texts, st.none() | tables, st.booleans()), max_size=2
     ).map(tuple),

@@ -293,6 +293,8 @@ def section_of(audit: pd.DataFrame, classes: Sequence[str]) -> Section:
         paragraphs=(
             gain_text(audit),
             *separating_texts(audit, classes),
+        ),
+        method=(
             "Each attribute alone, and several together, predict the label by a random forest that "
             "is fitted on other patients (five folds). An image model that is no better has not "
             "been shown to see disease; one that is better may still use them. An attribute that "

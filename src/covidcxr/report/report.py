@@ -119,7 +119,7 @@ def write_report(
             Section(
                 ident=part.ident,
                 title=part.title,
-                paragraphs=part.paragraphs,
+                paragraphs=[*part.paragraphs, *part.method],
                 notices=[
                     *(Notice("warning", c.text) for c in part.checks if c.state == "warning"),
                     *(Notice("warning", limit.text) for limit in part.limits if limit.first),

@@ -62,11 +62,15 @@ class KeyRow:
 
 @dataclass(frozen=True)
 class SectionFigure:
-    """A figure of a section: the stem of its file, caption, and a text for who cannot see it."""
+    """A figure of a section: the stem of its file, its caption, and its finding in words.
+
+    `alt` is for who cannot see it; `folded` hides the figure behind its caption.
+    """
 
     name: str
     caption: str
     alt: str
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,11 @@ class Section:
     part
         A key of `PARTS`.
     paragraphs
-        Plain text; what was found comes first.
+        Plain text: what was found, in one or two short paragraphs.
+    method
+        Plain text: how it was measured. It is folded.
+    finding
+        Of the main result only: a clause for the first screen's sentence, without a full stop.
     checks, key_rows
         What the first screen shows of it.
     limits
@@ -111,6 +119,8 @@ class Section:
     title: str
     part: str
     paragraphs: tuple[str, ...] = ()
+    method: tuple[str, ...] = ()
+    finding: str = ""
     checks: tuple[Check, ...] = ()
     key_rows: tuple[KeyRow, ...] = ()
     limits: tuple[Limit, ...] = ()
