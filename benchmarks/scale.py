@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from covidcxr.data import images
+from covidcxr.data.examination import HASH_BITS, MAX_DISTANCE, examine_image
 from covidcxr.data.hash_index import HashIndex
 from covidcxr.data.holdout import draw_holdout
-from covidcxr.data.images import write_images
-from covidcxr.data.manifest import HASH_BITS, MAX_DISTANCE, draw_order, examine_image
+from covidcxr.data.sampling import sampling_order
 from covidcxr.data.split import draw_folds
 
 
@@ -51,7 +52,7 @@ def split(number: int) -> None:
 
 def order(number: int) -> None:
     """Give each candidate its place in the draw."""
-    draw_order(pd.DataFrame({"key": [str(k) for k in range(number)]}), "s", 0)
+    sampling_order(pd.DataFrame({"key": [str(k) for k in range(number)]}), "s", 0)
 
 
 def examine(number: int) -> None:
@@ -67,7 +68,7 @@ def decode(number: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "manifest.csv"
         pd.DataFrame({"path": [str(film(Path(folder)))] * number}).to_csv(table, index=False)
-        write_images(table, Path(folder) / "images.npy", size=224, threads=2)
+        images.run(table, Path(folder) / "images.npy", size=224, threads=2)
 
 
 def features(number: int) -> None:

@@ -11,6 +11,7 @@ import jsonschema
 import yaml
 
 from covidcxr.data.download import is_url
+from covidcxr.data.source import open_source
 from covidcxr.errors import InputError
 
 Schema = Mapping[str, Any]
@@ -59,18 +60,7 @@ def check_paths(config: Mapping[str, Any]) -> None:
             f"config key 'mirror': there is no folder '{mirror}'; correct it or set it to null"
         )
     for name, options in config["sources"].items():
-        if options["type"] == "csv" and not Path(options["table"]).is_file():
-            raise InputError(
-                f"config key 'sources.{name}.table': there is no file '{options['table']}'"
-            )
-        if options["type"] == "nih" and not Path(options["folder"]).is_dir():
-            raise InputError(
-                f"config key 'sources.{name}.folder': there is no folder '{options['folder']}'; "
-                "fetch NIH ChestX-ray14 and unpack it there (https://nihcc.app.box.com/v/ChestXray-NIHCC)"
-            )
-        entries = options.get("entries")
-        if entries is not None and not Path(entries).is_file():
-            raise InputError(f"config key 'sources.{name}.entries': there is no file '{entries}'")
+        open_source(options).check(f"sources.{name}")
     function = config["transform"]["function"]
     if function is not None and not Path(function.rpartition(":")[0]).is_file():
         raise InputError(
@@ -186,12 +176,16 @@ def _type_of(schema: Schema) -> str:
 
 def _check_references(config: Mapping[str, Any]) -> None:
     sources, classes = config["sources"], config["classes"]
-    nih = [name for name, options in sources.items() if options["type"] in ("nih", "nih_subset")]
-    if len(nih) > 1:
-        raise InputError(
-            f"config key 'sources': {', '.join(nih)} hold films of the same patients, who could "
-            "come to stand on both sides of the split; keep one of them"
-        )
+    owners: dict[str, list[str]] = {}
+    for name, options in sources.items():
+        if (source := open_source(options)).alone:
+            owners.setdefault(source.collection, []).append(name)
+    for same in owners.values():
+        if len(same) > 1:
+            raise InputError(
+                f"config key 'sources': {', '.join(same)} hold images of the same patients, who "
+                "could come to stand on both sides of the split; keep one of them"
+            )
     parts = [
         (f"classes.{name}[{i}]", part)
         for name, parts in classes.items()

@@ -1,5 +1,6 @@
 """Writing results so that a killed or failed step never leaves half a file under its final name."""
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,3 +27,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def file_digest(path: str | Path, algorithm: str = "sha256") -> str:
+    """Return the digest of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 NAME = PACKAGE.name
-PLUMBING = ("logs.py", "errors.py", "provenance.py")
-"""Modules that cannot change a result: log lines, progress bars, the kind of an error."""
+PLUMBING = ("logs.py", "errors.py", "provenance.py", "data/download.py", "data/repository.py")
+"""Modules that cannot change a result: log lines, progress bars, the kind of an error, and how
+files are fetched, since their content is held against published checksums."""
 
 
 def code_digest(script: str | Path) -> str:

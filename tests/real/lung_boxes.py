@@ -16,9 +16,9 @@ import pandas as pd
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
+from covidcxr.data import phantoms
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.images import resize
-from covidcxr.data.lung_boxes import read_lung_boxes
 from covidcxr.data.lung_shape import (
     Boxes,
     BoxRegression,
@@ -31,7 +31,7 @@ from covidcxr.data.lung_shape import (
     overlap,
     window_around,
 )
-from covidcxr.data.phantoms import write_phantoms
+from covidcxr.data.sources.covid_chestxray import read_lung_boxes
 from covidcxr.seeding import generator
 
 COLLECTION = Path("../shared/data/covid-chestxray-dataset")
@@ -127,14 +127,9 @@ def measure(samples: Sequence[Sample], patients: Sequence[str]) -> None:
 def measure_phantoms() -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images"
-        write_phantoms(
-            Path(folder) / "metadata.csv",
-            images,
-            patients={"normal": 20, "pneumonia": 20, "COVID-19": 20},
-            image_size=192,
-            difficulty=0.5,
-            seed=1,
-        )
+        patients = {"normal": 20, "pneumonia": 20, "COVID-19": 20}
+        settings = {"patients": patients, "image_size": 192, "difficulty": 0.5}
+        phantoms.run(folder, settings=settings, seed=1)
         values = []
         for file in sorted(images.glob("*.png")):
             mask = resize(decode_gray(images / "masks" / f"{file.stem}_lung.png"), SIZE) >= 128

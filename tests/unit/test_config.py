@@ -128,7 +128,7 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
             lambda c: c["sources"].update(
                 big={"type": "nih", "folder": "."}, small={"type": "nih_subset"}
             ),
-            r"big, small hold films of the same patients",
+            r"big, small hold images of the same patients",
         ),
     ],
 )

@@ -22,7 +22,7 @@ from covidcxr.cyclegan.frames import (
     write_frames,
 )
 from covidcxr.data.lung_shape import estimate_lungs
-from covidcxr.data.lungs import told_alike
+from covidcxr.data.lungs import consistent_lungs
 from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
 from covidcxr.errors import InputError
 
@@ -163,10 +163,10 @@ def test_images_of_another_manifest_are_an_error(cohort, film):
         write(cohort, "film")
 
 
-def test_lungs_are_told_alike_by_mask_or_else_by_estimate_for_all(cohort, film, lungs):
-    teller = told_alike(cohort / "lungs.npy", cohort / "lungs.csv")
+def test_lungs_are_consistent_lungs_by_mask_or_else_by_estimate_for_all(cohort, film, lungs):
+    teller = consistent_lungs(cohort / "lungs.npy", cohort / "lungs.csv")
     np.testing.assert_array_equal(teller(0, film), lungs)
     table = pd.DataFrame({"image_id": ["a-0", "007"], "origin": ["mask", "boxes"]})
     write_table(table, cohort / "lungs.csv")
-    teller = told_alike(cohort / "lungs.npy", cohort / "lungs.csv")
+    teller = consistent_lungs(cohort / "lungs.npy", cohort / "lungs.csv")
     np.testing.assert_array_equal(teller(0, film), estimate_lungs(film))

@@ -4,14 +4,13 @@ import subprocess
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from covidcxr.data import covid_metadata, download, kermany_archive, kermany_images, repository
-from covidcxr.data.covid_images import fetch_covid_images
-from covidcxr.data.covid_metadata import fetch_covid_metadata
+from covidcxr.data import download, fetch, repository
 from covidcxr.data.download import HDF5, IMAGE, TABLE, ZIP, Checksum, NotFoundError
-from covidcxr.data.nih_subset_images import fetch_nih_subset_images
+from covidcxr.data.sources import kermany
 from covidcxr.errors import InputError
 from covidcxr.features import weights
 from tests.unit.http_server import HTML, Fault, Site
@@ -248,13 +247,20 @@ def test_a_local_file_is_copied_and_checked(tmp_path: Path):
         download.fetch(str(tmp_path / "nothing"), tmp_path / "z", expect=ZIP)
 
 
+def fetched(kind: str, folder: Path, mirror: str | None = None, select: Any = ({},)) -> list[str]:
+    """Fetch a source and return the images that are there."""
+    options = {"type": kind, "commit": COMMIT}
+    fetch.run(folder, options=options, select=select, mirror=mirror)
+    assert not folder.with_name(f"{folder.name}.part").exists()
+    return files_below(folder / "images")
+
+
 # --- the collection of COVID-19 images ---
 
 COLUMNS = "patientid,offset,sex,age,finding,view,modality,folder,filename,license"
 
 
-def metadata(tmp_path: Path, *rows: str) -> Path:
-    path = tmp_path / "metadata.csv"
+def metadata(path: Path, *rows: str) -> Path:
     path.write_text("\n".join([COLUMNS, *rows]) + "\n")
     return path
 
@@ -265,18 +271,21 @@ def row(name: str, finding: str = "Pneumonia/Viral/COVID-19", view: str = "AP") 
 
 @pytest.fixture
 def github(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(covid_metadata, "RAW", site.url)
     monkeypatch.setattr(repository, "RAW", site.url)
     monkeypatch.setattr(repository, "API", site.url)
     return site
 
 
-def publish(site: Site, **images: bytes) -> None:
-    """Put images (`a_png` is a.png) and git's listing of them on the server."""
+COVID_ROOT = f"/ieee8023/covid-chestxray-dataset/{COMMIT}"
+
+
+def publish(site: Site, *rows: str, **images: bytes) -> None:
+    """Put the table, images (`a_png` is a.png) and git's listing of them on the server."""
+    site.files[f"{COVID_ROOT}/metadata.csv"] = "\n".join([COLUMNS, *rows, ""]).encode()
     tree = []
     for key, content in images.items():
         name = key.replace("_", ".")
-        site.files[f"/ieee8023/covid-chestxray-dataset/{COMMIT}/images/{name}"] = content
+        site.files[f"{COVID_ROOT}/images/{name}"] = content
         sha = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
         tree.append({"path": f"images/{name}", "type": "blob", "sha": sha})
     listing = {"truncated": False, "tree": tree}
@@ -287,86 +296,87 @@ def publish(site: Site, **images: bytes) -> None:
 COVID = [{"diagnosis": ["COVID-19"], "view": ["AP"]}]
 
 
+def fetched_covid(folder: Path, select: Any = COVID, mirror: str | None = None) -> list[str]:
+    return fetched("covid_chestxray", folder, mirror, select)
+
+
 def test_only_the_images_that_pass_a_filter_are_fetched(github: Site, tmp_path: Path):
-    publish(github, a_png=PNG + b"a", b_png=PNG + b"b", c_png=PNG + b"c", d_png=PNG + b"d")
-    table = metadata(
-        tmp_path,
-        row("a.png"),
-        row("b.png", view="PA"),
-        row("c.png", "SARS"),
-        row("d.png", view="L"),
-    )
+    rows = [row("a.png"), row("b.png", view="PA"), row("c.png", "SARS"), row("d.png", view="L")]
+    publish(github, *rows, **{f"{name}_png": PNG + name.encode() for name in "abcd"})
     select = [*COVID, {"view": ["PA"]}]
-    fetch_covid_images(table, tmp_path / "images", select=select, commit=COMMIT)
-    assert sorted(p.name for p in (tmp_path / "images").iterdir()) == ["a.png", "b.png"]
-    assert not (tmp_path / "images.part").exists()
+    assert fetched_covid(tmp_path / "covid", select) == ["a.png", "b.png"]
 
 
 def test_images_that_the_repository_lacks_are_left_out(github: Site, tmp_path: Path, caplog):
-    publish(github, a_png=PNG + b"a")
-    table = metadata(tmp_path, row("a.png"), row("gone.png"))
-    fetch_covid_images(table, tmp_path / "images", select=COVID, commit=COMMIT)
-    assert [p.name for p in (tmp_path / "images").iterdir()] == ["a.png"]
+    publish(github, row("a.png"), row("gone.png"), a_png=PNG + b"a")
+    assert fetched_covid(tmp_path / "covid") == ["a.png"]
     assert "1 of 2 images in the metadata do not exist: gone.png" in caplog.text
 
 
 def test_an_image_that_differs_from_git_s_hash_is_refused(github: Site, tmp_path: Path):
-    publish(github, a_png=PNG + b"a")
-    github.files[f"/ieee8023/covid-chestxray-dataset/{COMMIT}/images/a.png"] = PNG + b"x"
+    publish(github, row("a.png"), a_png=PNG + b"a")
+    github.files[f"{COVID_ROOT}/images/a.png"] = PNG + b"x"
     with pytest.raises(InputError, match=r"a\.png: git-blob checksum is"):
-        fetch_covid_images(
-            metadata(tmp_path, row("a.png")), tmp_path / "images", select=COVID, commit=COMMIT
-        )
+        fetched_covid(tmp_path / "covid")
 
 
 def test_a_killed_fetch_goes_on_with_what_it_lacks(github: Site, tmp_path: Path):
-    publish(github, a_png=PNG + b"a", b_png=PNG + b"b")
-    address = f"/ieee8023/covid-chestxray-dataset/{COMMIT}/images/"
+    publish(github, row("a.png"), row("b.png"), a_png=PNG + b"a", b_png=PNG + b"b")
+    address = f"{COVID_ROOT}/images/"
     github.faults[address + "b.png"] = [Fault(403)]
-    table = metadata(tmp_path, row("a.png"), row("b.png"))
     with pytest.raises(InputError, match="403"):
-        fetch_covid_images(table, tmp_path / "images", select=COVID, commit=COMMIT)
-    assert not (tmp_path / "images").exists()
-    fetch_covid_images(table, tmp_path / "images", select=COVID, commit=COMMIT)
-    assert sorted(p.name for p in (tmp_path / "images").iterdir()) == ["a.png", "b.png"]
+        fetched_covid(tmp_path / "covid")
+    assert not (tmp_path / "covid").exists()
+    assert fetched_covid(tmp_path / "covid") == ["a.png", "b.png"]
     asked = [path for path, _ in github.requests]
     assert asked.count(address + "a.png") == 1
     assert sum("git/trees" in path for path in asked) == 1
 
 
 def test_images_no_longer_selected_go(github: Site, tmp_path: Path):
-    publish(github, a_png=PNG + b"a", b_png=PNG + b"b")
-    table = metadata(tmp_path, row("a.png"), row("b.png", view="PA"))
-    fetch_covid_images(table, tmp_path / "images", select=[{}], commit=COMMIT)
-    fetch_covid_images(table, tmp_path / "images", select=COVID, commit=COMMIT)
-    assert [p.name for p in (tmp_path / "images").iterdir()] == ["a.png"]
+    rows = [row("a.png"), row("b.png", view="PA")]
+    publish(github, *rows, a_png=PNG + b"a", b_png=PNG + b"b")
+    assert fetched_covid(tmp_path / "covid", [{}]) == ["a.png", "b.png"]
+    assert fetched_covid(tmp_path / "covid") == ["a.png"]
+
+
+def test_boxes_of_lungs_are_fetched_where_there_are_some(github: Site, tmp_path: Path, caplog):
+    publish(github, row("a.png"), a_png=PNG + b"a")
+    fetched_covid(tmp_path / "covid")
+    assert not (tmp_path / "covid/lung_boxes.json").exists()
+    assert "no boxes of lungs" in caplog.text
+    name = "imageannotation_ai_lung_bounding_boxes.json"
+    github.files[f"{COVID_ROOT}/annotations/{name}"] = b"{}"
+    fetched_covid(tmp_path / "covid")
+    assert (tmp_path / "covid/lung_boxes.json").read_bytes() == b"{}"
 
 
 def test_metadata_and_images_come_from_a_local_or_served_mirror(site: Site, tmp_path: Path):
     mirror = tmp_path / "mirror" / "covid-chestxray-dataset"
     (mirror / "images").mkdir(parents=True)
     (mirror / "images" / "a b.png").write_bytes(PNG)
-    metadata(mirror, row("a b.png"), row("gone.png"))
+    metadata(mirror / "metadata.csv", row("a b.png"), row("gone.png"))
     for path in mirror.rglob("*.*"):
         site.files[f"/m/covid-chestxray-dataset/{path.relative_to(mirror)}"] = path.read_bytes()
     for name, address in (("local", str(mirror.parent)), ("served", f"{site.url}/m/")):
-        folder = tmp_path / name
-        fetch_covid_metadata(folder / "metadata.csv", commit=COMMIT, mirror=address)
-        fetch_covid_images(
-            folder / "metadata.csv",
-            folder / "images",
-            select=COVID,
-            commit=COMMIT,
-            mirror=address,
-        )
-        assert [p.name for p in (folder / "images").iterdir()] == ["a b.png"]
+        assert fetched_covid(tmp_path / name, mirror=address) == ["a b.png"]
+
+
+def test_an_image_replaced_in_a_local_mirror_is_copied_over(tmp_path: Path):
+    mirror = tmp_path / "mirror" / "covid-chestxray-dataset"
+    (mirror / "images").mkdir(parents=True)
+    metadata(mirror / "metadata.csv", row("a.png"))
+    for content in (PNG + b"1", PNG + b"2"):
+        (mirror / "images/a.png").write_bytes(content)
+        fetched_covid(tmp_path / "covid", mirror=str(mirror.parent))
+        assert (tmp_path / "covid/images/a.png").read_bytes() == content
 
 
 def test_a_missing_mirror_is_one_clear_error(tmp_path: Path):
     with pytest.raises(InputError, match=r"the mirror .*nowhere is no folder; correct `mirror`"):
-        fetch_covid_metadata(tmp_path / "m.csv", commit=COMMIT, mirror=str(tmp_path / "nowhere"))
+        fetched_covid(tmp_path / "covid", mirror=str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"lacks metadata\.csv \(looked for"):
-        fetch_covid_metadata(tmp_path / "m.csv", commit=COMMIT, mirror=str(tmp_path))
+        fetched_covid(tmp_path / "covid", mirror=str(tmp_path))
 
 
 # --- the NIH subset ---
@@ -400,44 +410,46 @@ def talo(github: Site) -> Site:
     return github
 
 
-def test_films_are_fetched_from_a_folder_with_spaces_and_without_the_covid_19_folder(
+def fetched_subset(folder: Path, select: Any = ALL, mirror: str | None = None) -> list[str]:
+    return fetched("nih_subset", folder, mirror, select)
+
+
+def test_images_are_fetched_from_a_folder_with_spaces_and_without_the_covid_19_folder(
     talo: Site, tmp_path: Path
 ):
-    fetch_nih_subset_images(tmp_path / "images", select=ALL, commit=COMMIT)
-    assert files_below(tmp_path / "images") == [
+    assert fetched_subset(tmp_path / "nih") == [
         "No_findings/00001280_004.png",
         "Pneumonia/00000013_026.png",
     ]
-    assert (tmp_path / "images/Pneumonia/00000013_026.png").read_bytes().endswith(b"026.png")
-    assert not (tmp_path / "images.part").exists()
+    image = tmp_path / "nih/images/Pneumonia/00000013_026.png"
+    assert image.read_bytes().endswith(b"026.png")
 
 
 def test_only_the_diagnoses_asked_for_are_fetched(talo: Site, tmp_path: Path):
-    fetch_nih_subset_images(tmp_path / "images", select=ALL, commit=COMMIT)
-    fetch_nih_subset_images(tmp_path / "images", select=ALL[1:], commit=COMMIT)
-    assert files_below(tmp_path / "images") == ["Pneumonia/00000013_026.png"]
+    fetched_subset(tmp_path / "nih")
+    assert fetched_subset(tmp_path / "nih", ALL[1:]) == ["Pneumonia/00000013_026.png"]
 
 
-def test_a_film_that_differs_from_git_s_hash_is_refused(talo: Site, tmp_path: Path):
+def test_an_image_of_the_subset_that_differs_from_git_s_hash_is_refused(talo: Site, tmp_path: Path):
     name = "Pneumonia/00000013_026.png"
     talo.files[f"/muhammedtalo/COVID-19/{COMMIT}/{SUBSET}/{name}"] = PNG + b"x"
     with pytest.raises(InputError, match=r"026\.png: git-blob checksum is"):
-        fetch_nih_subset_images(tmp_path / "images", select=ALL, commit=COMMIT)
-    assert not (tmp_path / "images").exists()
+        fetched_subset(tmp_path / "nih")
+    assert not (tmp_path / "nih").exists()
 
 
-def test_a_killed_fetch_of_films_asks_for_none_twice(talo: Site, tmp_path: Path):
+def test_a_killed_fetch_of_the_subset_asks_for_none_twice(talo: Site, tmp_path: Path):
     address = f"/muhammedtalo/COVID-19/{COMMIT}/{SUBSET}/"
     talo.faults[address + "Pneumonia/00000013_026.png"] = [Fault(403)]
     with pytest.raises(InputError, match="403"):
-        fetch_nih_subset_images(tmp_path / "images", select=ALL, commit=COMMIT)
-    fetch_nih_subset_images(tmp_path / "images", select=ALL, commit=COMMIT)
+        fetched_subset(tmp_path / "nih")
+    fetched_subset(tmp_path / "nih")
     asked = [path for path, _ in talo.requests]
     assert asked.count(address + "No_findings/00001280_004.png") == 1
     assert sum("git/trees" in path for path in asked) == 1
 
 
-def test_films_come_from_a_local_or_served_mirror(site: Site, tmp_path: Path):
+def test_the_subset_comes_from_a_local_or_served_mirror(site: Site, tmp_path: Path):
     publish_subset(
         site,
         "No_findings/00001280_004.png",
@@ -450,15 +462,13 @@ def test_films_come_from_a_local_or_served_mirror(site: Site, tmp_path: Path):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     for name, address in (("local", str(tmp_path / "mirror")), ("served", f"{site.url}/m/")):
-        fetch_nih_subset_images(tmp_path / name, select=[{}], commit=COMMIT, mirror=address)
-        assert files_below(tmp_path / name) == ["No_findings/00001280_004.png"]
+        found = fetched_subset(tmp_path / name, [{}], address)
+        assert found == ["No_findings/00001280_004.png"]
 
 
-def test_a_mirror_without_the_films_is_one_clear_error(tmp_path: Path):
-    with pytest.raises(InputError, match="holds no films under X-Ray Image DataSet"):
-        fetch_nih_subset_images(
-            tmp_path / "images", select=ALL, commit=COMMIT, mirror=str(tmp_path)
-        )
+def test_a_mirror_without_the_subset_is_one_clear_error(tmp_path: Path):
+    with pytest.raises(InputError, match="holds no images under X-Ray Image DataSet"):
+        fetched_subset(tmp_path / "nih", mirror=str(tmp_path))
 
 
 # --- Kermany's set ---
@@ -475,22 +485,29 @@ def files_below(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
+def fetched_kermany(tmp_path: Path) -> list[str]:
+    """Fetch the set from the mirror `tmp_path`."""
+    return fetched("kermany", tmp_path / "out", str(tmp_path))
+
+
 def test_the_archive_is_held_against_its_published_checksum(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(kermany_archive, "URL", site.url + NAME)
-    site.files[NAME] = BODY
-    with pytest.raises(InputError, match=f"not {kermany_archive.SHA256}"):
-        kermany_archive.fetch_kermany_archive(tmp_path / "k.zip")
-    (tmp_path / "ChestXRay2017.zip").write_bytes(BODY)
-    kermany_archive.fetch_kermany_archive(tmp_path / "k.zip", mirror=str(tmp_path))
-    assert (tmp_path / "k.zip").read_bytes() == BODY
+    zipped = archive(tmp_path / "k.zip", "chest_xray/train/NORMAL/IM-1.jpeg")
+    monkeypatch.setattr(kermany, "URL", site.url + NAME)
+    site.files[NAME] = zipped.read_bytes()
+    with pytest.raises(InputError, match=f"not {kermany.SHA256}"):
+        fetched("kermany", tmp_path / "out")
+    monkeypatch.setattr(kermany, "SHA256", hashlib.sha256(zipped.read_bytes()).hexdigest())
+    for _ in range(2):  # an archive that is there already is not fetched again
+        assert fetched("kermany", tmp_path / "out") == ["train/NORMAL/IM-1.jpeg"]
+    assert len(site.requests) == 3
 
 
 def test_only_the_images_are_unpacked_and_none_outside_the_folder(tmp_path: Path):
     good = ["chest_xray/train/NORMAL/IM-1.jpeg", "chest_xray/test/PNEUMONIA/person1_virus_2.jpeg"]
-    zipped = archive(
-        tmp_path / "k.zip",
+    archive(
+        tmp_path / "ChestXRay2017.zip",
         *good,
         "chest_xray/.DS_Store",
         "__MACOSX/chest_xray/train/NORMAL/._IM-1.jpeg",
@@ -500,14 +517,14 @@ def test_only_the_images_are_unpacked_and_none_outside_the_folder(tmp_path: Path
         "/tmp/evil.jpeg",
         "chest_xray/train/NORMAL/..\\evil.jpeg",
     )
-    kermany_images.extract_kermany_images(zipped, tmp_path / "out" / "images")
-    expected = sorted(name.removeprefix("chest_xray/") for name in good)
-    assert files_below(tmp_path / "out") == [f"images/{name}" for name in expected]
+    assert fetched_kermany(tmp_path) == sorted(name.removeprefix("chest_xray/") for name in good)
     assert not list(tmp_path.rglob("evil*"))
 
 
 def test_a_damaged_archive_leaves_nothing(tmp_path: Path):
-    zipped = archive(tmp_path / "k.zip", *(f"chest_xray/train/NORMAL/{i}.jpeg" for i in range(9)))
+    zipped = archive(
+        tmp_path / "ChestXRay2017.zip", *(f"chest_xray/train/NORMAL/{i}.jpeg" for i in range(9))
+    )
     content = zipped.read_bytes()
     zipped.write_bytes(
         content.replace(
@@ -516,28 +533,27 @@ def test_a_damaged_archive_leaves_nothing(tmp_path: Path):
     )
     for damaged in (zipped.read_bytes(), content[:300]):
         zipped.write_bytes(damaged)
-        with pytest.raises(InputError, match=r"k\.zip is damaged"):
-            kermany_images.extract_kermany_images(zipped, tmp_path / "out")
+        with pytest.raises(InputError, match=r"ChestXRay2017\.zip is damaged"):
+            fetched_kermany(tmp_path)
         assert not (tmp_path / "out").exists()
 
 
 def test_an_archive_of_something_else_is_named(tmp_path: Path):
+    archive(tmp_path / "ChestXRay2017.zip", "a.txt")
     with pytest.raises(InputError, match="holds no images under"):
-        kermany_images.extract_kermany_images(archive(tmp_path / "k.zip", "a.txt"), tmp_path / "o")
+        fetched_kermany(tmp_path)
 
 
 @pytest.mark.parametrize("level", ["", "train/"])
 def test_a_mirror_of_extracted_images_is_copied(tmp_path: Path, level: str):
-    mirror = tmp_path / "mirror"
-    assert not kermany_images.kermany_mirror_is_extracted(str(mirror))
+    with pytest.raises(InputError, match=r"lacks ChestXRay2017\.zip"):
+        fetched_kermany(tmp_path)
     for diagnosis in ("NORMAL", "PNEUMONIA"):
-        folder = mirror / "chest_xray" / level / diagnosis
+        folder = tmp_path / "chest_xray" / level / diagnosis
         folder.mkdir(parents=True)
         (folder / "a.jpeg").write_text("x")
         (folder / "._a.jpeg").write_text("x")
-    assert kermany_images.kermany_mirror_is_extracted(str(mirror))
-    kermany_images.extract_kermany_images(None, tmp_path / "out", mirror=str(mirror))
-    assert files_below(tmp_path / "out") == [f"{level}NORMAL/a.jpeg", f"{level}PNEUMONIA/a.jpeg"]
+    assert fetched_kermany(tmp_path) == [f"{level}NORMAL/a.jpeg", f"{level}PNEUMONIA/a.jpeg"]
 
 
 # --- weights ---

@@ -12,9 +12,10 @@ from sklearn.metrics import accuracy_score, recall_score
 
 from covidcxr.classify.score import ENSEMBLE, write_scores
 from covidcxr.classify.train import train_fold
+from covidcxr.data.examination import Examination
 from covidcxr.data.external import build_external
-from covidcxr.data.manifest import Examination, with_image_ids
-from covidcxr.data.sources import CANDIDATE_COLUMNS
+from covidcxr.data.sampling import image_ids
+from covidcxr.data.source import CANDIDATE_COLUMNS
 from covidcxr.errors import InputError
 from covidcxr.evaluate.external import (
     at_threshold,
@@ -42,7 +43,7 @@ def candidates(source: str, rows: Sequence[tuple[str, str]]) -> pd.DataFrame:
     table["patient_id"] = [patient for _, patient in rows]
     table["diagnosis"] = "normal"
     table[["day", "age"]] = np.nan
-    return with_image_ids(source, table)
+    return table.assign(image_id=image_ids(source, table["key"]), source=source)
 
 
 def run_of(*rows: tuple[str, str, str]) -> pd.DataFrame:
@@ -53,6 +54,7 @@ def run_of(*rows: tuple[str, str, str]) -> pd.DataFrame:
             "path": [f"{source}/{key}" for source, key, _ in rows],
             "patient_id": [f"{source}:{patient}" for source, _, patient in rows],
             "source": [source for source, _, _ in rows],
+            "label": "normal",
         }
     )
 
@@ -72,7 +74,7 @@ def examine(paths: Sequence[str]) -> list[Examination]:
 
 def choose(found: dict[str, pd.DataFrame], run: pd.DataFrame, parts: dict[str, Any]) -> Any:
     return build_external(
-        found, parts=parts, run_images=run, sources=SOURCES, seed=1, examine=examine
+        found, classes=parts, run_images=run, sources=SOURCES, seed=1, examine=examine
     )
 
 
@@ -127,7 +129,7 @@ def test_count_is_filled_from_what_is_left_and_a_film_serves_one_class():
     chosen = choose({"own": candidates("own", rows)}, run, parts)
     assert chosen.images["label"].tolist() == ["normal"] * 3 + ["pneumonia"] * 5
     assert chosen.images["image_id"].is_unique
-    with pytest.raises(InputError, match="class normal: source own has 8 usable images, 9 asked"):
+    with pytest.raises(InputError, match="class normal: source own has 8 fit images, 9 asked"):
         choose({"own": candidates("own", rows)}, run, {"normal": [{"source": "own", "count": 9}]})
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from covidcxr.data.images import resize, write_images
+from covidcxr.data.images import resize, run
 from covidcxr.errors import InputError
 
 
@@ -24,7 +24,7 @@ def write_pngs(folder, arrays):
 
 def test_rows_follow_the_table(tmp_path):
     arrays = [np.full((20 + i, 30), 5 * i, np.uint8) for i in range(40)]
-    write_images(write_pngs(tmp_path, arrays), tmp_path / "out.npy", size=16, threads=4)
+    run(write_pngs(tmp_path, arrays), tmp_path / "out.npy", size=16, threads=4)
     images = np.load(tmp_path / "out.npy", mmap_mode="r")
     assert images.shape == (40, 16, 16)
     assert images.dtype == np.uint8
@@ -33,7 +33,7 @@ def test_rows_follow_the_table(tmp_path):
 
 def test_image_of_the_right_size_is_kept_as_it_is(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
-    write_images(write_pngs(tmp_path, [array]), tmp_path / "out.npy", size=32)
+    run(write_pngs(tmp_path, [array]), tmp_path / "out.npy", size=32)
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy")[0], array)
 
 
@@ -59,7 +59,7 @@ def test_image_that_shrinks_one_way_and_grows_the_other_is_not_aliased():
 
 def test_table_without_rows_gives_an_array_without_rows(tmp_path):
     (tmp_path / "cohort.csv").write_text("image_id,path\n")
-    write_images(tmp_path / "cohort.csv", tmp_path / "out.npy", size=16)
+    run(tmp_path / "cohort.csv", tmp_path / "out.npy", size=16)
     assert np.load(tmp_path / "out.npy").shape == (0, 16, 16)
 
 
@@ -67,7 +67,7 @@ def test_undecodable_image_is_named_and_leaves_no_array(tmp_path):
     table = write_pngs(tmp_path, [np.zeros((20, 20), np.uint8)] * 3)
     (tmp_path / "1.png").write_bytes(b"not an image")
     with pytest.raises(InputError, match=r"1\.png"):
-        write_images(table, tmp_path / "out.npy", size=16)
+        run(table, tmp_path / "out.npy", size=16)
     assert not (tmp_path / "out.npy").exists()
 
 
@@ -79,7 +79,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
         table = tmp_path / f"{count}.csv"
         pd.DataFrame({"path": [str(image)] * count}).to_csv(table, index=False)
         tracemalloc.start()
-        write_images(table, tmp_path / "out.npy", size=128, threads=2)
+        run(table, tmp_path / "out.npy", size=128, threads=2)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # 350 more images are 5.7 MB more on disk.

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from covidcxr.data.images import write_images
-from covidcxr.data.lung_boxes import fetch_lung_boxes, read_lung_boxes
+from covidcxr.data import images, lungs, phantoms
 from covidcxr.data.lung_shape import (
     FRAME,
     estimate_boxes,
@@ -21,8 +21,9 @@ from covidcxr.data.lung_shape import (
     overlap,
     window_around,
 )
-from covidcxr.data.lungs import write_lungs
-from covidcxr.data.phantoms import NORMAL, draw_patient, render, write_phantoms
+from covidcxr.data.phantoms import NORMAL, draw_patient, render
+from covidcxr.data.source import open_source
+from covidcxr.data.sources.covid_chestxray import read_lung_boxes
 from covidcxr.data.tables import MANIFEST_COLUMNS
 from covidcxr.errors import InputError
 
@@ -49,27 +50,27 @@ def coco(folder: Path, name: str, *, size: tuple[int, int], boxes: dict[int, lis
             {"image_id": 7, "category_id": category, "bbox": box} for category, box in boxes.items()
         ],
     }
-    (folder / "boxes.json").write_text(json.dumps(content))
-    return folder / "boxes.json"
+    (folder / "lung_boxes.json").write_text(json.dumps(content))
+    return folder / "lung_boxes.json"
 
 
-def test_each_image_gets_the_best_told_region_in_the_manifests_order(tmp_path):
-    write_phantoms(
-        tmp_path / "phantoms.csv",
-        tmp_path / "phantoms",
-        patients={NORMAL: 1},
-        image_size=128,
-        difficulty=0.5,
-        seed=3,
-    )
-    drawn = next(
-        path for path in (tmp_path / "phantoms").glob("*.png") if "timeline" not in str(path)
-    )
+SOURCES: dict[str, dict[str, Any]] = {
+    "phantoms": {"type": "phantom"},
+    "covid": {"type": "covid_chestxray"},
+    "adults": {"type": "csv"},
+}
+
+
+def test_each_image_gets_the_best_known_region_in_the_manifests_order(tmp_path):
+    settings = {"patients": {NORMAL: 1}, "image_size": 128, "difficulty": 0.5}
+    phantoms.run(tmp_path / "phantoms", settings=settings, seed=3)
+    drawn = next((tmp_path / "phantoms/images").glob(f"{NORMAL}*.png"))
     film = cv2.imread(str(drawn), cv2.IMREAD_GRAYSCALE)
     for name in ("boxed.png", "unboxed.png", "other.png"):
         cv2.imwrite(str(tmp_path / name), film)
-    boxes = coco(
-        tmp_path,
+    (tmp_path / "covid").mkdir()
+    coco(
+        tmp_path / "covid",
         "boxed.png",
         size=(1000, 500),
         boxes={1: [100, 50, 350, 350], 2: [550, 60, 350, 365]},
@@ -83,20 +84,20 @@ def test_each_image_gets_the_best_told_region_in_the_manifests_order(tmp_path):
         ],
         tmp_path,
     )
-    write_images(manifest, tmp_path / "images.npy", size=64)
-    write_lungs(
+    images.run(manifest, tmp_path / "images.npy", size=64)
+    lungs.run(
         manifest,
         tmp_path / "images.npy",
+        [tmp_path / "covid", tmp_path / "phantoms"],
         tmp_path / "lungs.npy",
         tmp_path / "lungs.csv",
-        masked={"phantoms": tmp_path / "phantoms"},
-        boxed={"covid": boxes},
+        sources=SOURCES,
     )
     regions, table = np.load(tmp_path / "lungs.npy"), pd.read_csv(tmp_path / "lungs.csv")
-    images = np.load(tmp_path / "images.npy")
+    stored = np.load(tmp_path / "images.npy")
     assert regions.dtype == bool
     assert table["origin"].tolist() == ["estimate", "boxes", "mask", "estimate"]
-    assert np.array_equal(regions[0], estimate_lungs(images[0]))
+    assert np.array_equal(regions[0], estimate_lungs(stored[0]))
     assert np.array_equal(regions[1], lung_region(TWO, 64))
     truth = cv2.imread(str(drawn.parent / "masks" / f"{drawn.stem}_lung.png"), 0)
     # Reference: 128 to 64 pixels by majority of each block of four.
@@ -108,20 +109,20 @@ def test_each_image_gets_the_best_told_region_in_the_manifests_order(tmp_path):
 def test_missing_phantom_mask_is_named(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 32), np.uint8))
     manifest = manifest_of([("phantoms", str(tmp_path / "a.png"))], tmp_path)
-    write_images(manifest, tmp_path / "images.npy", size=32)
+    images.run(manifest, tmp_path / "images.npy", size=32)
     with pytest.raises(InputError, match=r"a_lung\.png"):
-        write_lungs(
+        lungs.run(
             manifest,
             tmp_path / "images.npy",
+            [tmp_path / "phantoms"],
             tmp_path / "lungs.npy",
             tmp_path / "lungs.csv",
-            masked={"phantoms": tmp_path},
-            boxed={},
+            sources=SOURCES,
         )
     assert not (tmp_path / "lungs.npy").exists()
 
 
-def test_boxes_are_shares_of_the_original_image_and_a_missing_lung_is_not_told(tmp_path):
+def test_boxes_are_shares_of_the_original_image_and_a_missing_lung_is_nan(tmp_path):
     file = coco(tmp_path, "film.jpg", size=(200, 400), boxes={2: [100, 100, 50, 200]})
     boxes = read_lung_boxes(file)["film.jpg"]
     assert np.isnan(boxes[0]).all()
@@ -132,9 +133,7 @@ def test_boxes_are_shares_of_the_original_image_and_a_missing_lung_is_not_told(t
 
 
 def test_collection_without_boxes_is_no_error(tmp_path):
-    (tmp_path / "mirror").mkdir()
-    fetch_lung_boxes(tmp_path / "boxes.json", commit="0", mirror=str(tmp_path / "mirror"))
-    assert read_lung_boxes(tmp_path / "boxes.json") == {}
+    assert open_source({"type": "covid_chestxray"}, tmp_path).lung_boxes() == {}
 
 
 def test_file_of_another_shape_is_named(tmp_path):

@@ -12,23 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from covidcxr.data.examination import Examination, SeenImages, examine_image, perceptual_hash
 from covidcxr.data.holdout import draw_holdout
-from covidcxr.data.manifest import (
-    Examination,
-    SeenImages,
-    build_manifest,
-    draw_order,
-    examine_image,
-    image_ids,
-    perceptual_hash,
-    with_image_ids,
-    write_manifest,
-)
-from covidcxr.data.sources import CANDIDATE_COLUMNS
+from covidcxr.data.manifest import build_manifest, run
+from covidcxr.data.sampling import image_ids, sampling_order
+from covidcxr.data.source import CANDIDATE_COLUMNS
 from covidcxr.data.tables import MANIFEST, read_manifest
 from covidcxr.errors import InputError
 
 HEADER = "patientid,offset,sex,age,finding,view,modality,folder,filename,license"
+
+
+def repeated(seen: SeenImages, found: Examination) -> tuple[str, str]:
+    """Return why an image repeats a seen one: reason and detail, "" if it does not."""
+    _, reason, detail = seen.repeated(found) or (0, "", "")
+    return reason, detail
 
 
 def film(seed: int, size: int = 128) -> np.ndarray:
@@ -44,7 +42,7 @@ def candidates(*keys: str, **columns: Any) -> pd.DataFrame:
     frame = pd.DataFrame({"key": list(keys), "path": list(keys)}).assign(
         license="", **{**texts, **numbers, **columns}
     )
-    return with_image_ids("s", frame[CANDIDATE_COLUMNS])
+    return frame[CANDIDATE_COLUMNS].assign(image_id=image_ids("s", keys), source="s")
 
 
 def unlike(paths: Sequence[str]) -> list[Examination]:
@@ -61,9 +59,7 @@ def unlike(paths: Sequence[str]) -> list[Examination]:
 def build(frame: pd.DataFrame, *parts: dict, timeline: dict | None = None, seed: int = 1):
     classes = {f"c{number}": [{"source": "s", **part}] for number, part in enumerate(parts)}
     spec = timeline and {"source": "s", "where": timeline}
-    return build_manifest(
-        {"s": frame}, classes=classes, timeline_spec=spec, seed=seed, examine=unlike
-    )
+    return build_manifest({"s": frame}, classes=classes, followed=spec, seed=seed, examine=unlike)
 
 
 KEYS = [f"{number:03}" for number in range(60)]
@@ -114,10 +110,10 @@ def test_a_larger_count_keeps_what_a_smaller_one_drew(fewer: int, more: int):
 
 def test_the_order_of_a_part_feels_no_other_source_class_or_filter():
     frame = candidates(*KEYS, diagnosis=["x", "y"] * 30)
-    order = draw_order(frame, "s", 1)["key"].tolist()
-    alone = draw_order(frame[frame["diagnosis"] == "y"], "s", 1)["key"].tolist()
+    order = sampling_order(frame, "s", 1)["key"].tolist()
+    alone = sampling_order(frame[frame["diagnosis"] == "y"], "s", 1)["key"].tolist()
     assert alone == [key for key in order if key in set(alone)]
-    assert order != draw_order(frame, "other", 1)["key"].tolist()
+    assert order != sampling_order(frame, "other", 1)["key"].tolist()
     where = {"where": {"diagnosis": ["y"]}, "count": 10}
     lone = build(frame, where).manifest["image_id"]
     second = build(frame, {"where": {"diagnosis": ["x"]}}, where).manifest
@@ -128,7 +124,7 @@ def test_every_image_is_drawn_equally_often():
     drawn = [
         key
         for seed in range(400)
-        for key in draw_order(candidates(*KEYS[:8]), "s", seed)["key"].head(2)
+        for key in sampling_order(candidates(*KEYS[:8]), "s", seed)["key"].head(2)
     ]
     counts = pd.Series(drawn).value_counts()
     # Binomial(400, 1/4): mean 100, standard deviation 8.7.
@@ -144,7 +140,7 @@ def test_bad_files_are_quarantined_and_the_next_in_order_takes_the_place(faults:
     study = build(frame, {"count": 40})
     assert len(study.manifest) == 40
     good, bad = set(study.manifest["path"]), set(study.quarantine["path"])
-    examined = draw_order(frame, "s", 1)["key"].tolist()[: len(good | bad)]
+    examined = sampling_order(frame, "s", 1)["key"].tolist()[: len(good | bad)]
     assert good | bad == set(examined)
     fault_of = dict(zip(keys, faults, strict=False))
     twins = [key for key in examined if fault_of.get(key) == "twin"]
@@ -161,7 +157,7 @@ def test_the_result_does_not_depend_on_examining_in_threads(tmp_path: Path):
         paths.append(str(tmp_path / f"{number}.png"))
     frame = candidates(*paths)
     spec: dict[str, Any] = {
-        "classes": {"c": [{"source": "s", "count": 6}]}, "timeline_spec": None, "seed": 3,
+        "classes": {"c": [{"source": "s", "count": 6}]}, "followed": None, "seed": 3,
     }  # fmt: skip
     one = build_manifest({"s": frame}, **spec, examine=lambda ps: map(examine_image, ps))
     with ThreadPoolExecutor(4) as pool:
@@ -191,7 +187,7 @@ def test_too_few_images_name_every_class_both_numbers_and_the_reasons():
     first, second = str(caught.value).splitlines()
     assert "class c0: source s has 5 fit images, 7 asked for. Of its 9 images 5 pass" in first
     assert "class c1: source s has 1 fit images, 3 asked for" in second
-    assert "3 were quarantined (1 blank, 2 missing)" in second
+    assert "3 were left out (1 blank, 2 missing)" in second
 
 
 def test_a_filter_that_nothing_passes_tells_the_values_there_are():
@@ -288,7 +284,7 @@ def test_copies_of_a_film_are_recognised(tmp_path: Path, copy: str):
             Image.fromarray(np.uint8(np.clip(picture * scale, 0, 255))).save(path)
         seen = SeenImages()
         seen.add("original", Examination("original", perceptual_hash(picture)))
-        missed += seen.duplicate(examine_image(path))[0] != "duplicate_perceptual"
+        missed += repeated(seen, examine_image(path))[0] != "duplicate_perceptual"
     assert missed == 0
 
 
@@ -296,9 +292,9 @@ def test_unlike_films_are_told_apart_among_many():
     seen = SeenImages()
     for seed in range(150):
         found = Examination(str(seed), perceptual_hash(film(seed)))
-        assert seen.duplicate(found) == ("", "")
+        assert repeated(seen, found) == ("", "")
         seen.add(str(seed), found)
-    assert seen.duplicate(Examination("new", perceptual_hash(film(137))))[1].startswith(
+    assert repeated(seen, Examination("new", perceptual_hash(film(137))))[1].startswith(
         "looks like 137 (0 of"
     )
 
@@ -315,7 +311,7 @@ def test_the_nearest_of_many_hashes_is_found_as_by_brute_force(number: int, flip
     seen = SeenImages()
     for index, value in enumerate(hashes):
         seen.add(str(index), Examination(str(index), value))
-    reason, detail = seen.duplicate(Examination("new", np.packbits(asked).view(np.uint64)))
+    reason, detail = repeated(seen, Examination("new", np.packbits(asked).view(np.uint64)))
     assert reason == ("duplicate_perceptual" if distance <= 24 else "")
     assert f"({distance} of 256" in detail or not reason
 
@@ -386,12 +382,12 @@ def write(tmp_path: Path, **options: Any) -> dict[str, pd.DataFrame]:
         "classes": {
             "covid": [{"source": "covid", "where": {"diagnosis": ["COVID-19"], "view": ["AP"]}}]
         },
-        "timeline_spec": None,
+        "followed": None,
         "seed": 7,
     }
     names = ["manifest", "quarantine", "timeline", "collections"]
-    outputs = [tmp_path / "out" / f"{name}.csv" for name in names]
-    write_manifest({"covid": tmp_path / "covid"}, *outputs, **{**defaults, **options})
+    outputs = [tmp_path / "out" / "data" / f"{name}.csv" for name in names]
+    run([tmp_path / "covid"], *outputs, **{**defaults, **options})
     return {
         "manifest": read_manifest(outputs[0]),
         "quarantine": pd.read_csv(outputs[1]),
@@ -451,7 +447,8 @@ def test_nothing_is_written_when_images_are_too_few(tmp_path: Path):
             tmp_path,
             classes={"covid": [{"source": "covid", "count": 142, "where": {"view": ["AP"]}}]},
         )
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out/data").exists()
+    assert set(pd.read_csv(tmp_path / "out/logs/quarantine.csv")["reason"]) >= {"missing", "blank"}
 
 
 def test_equal_patient_ids_of_two_sources_are_two_patients(tmp_path: Path):
@@ -495,8 +492,8 @@ def test_the_study_s_manifest_on_the_real_images(shared: Path, tmp_path: Path):
     ]
     frontal = {"diagnosis": ["COVID-19"], "view": ["AP", "AP Supine"]}
     started = time.monotonic()
-    write_manifest(
-        {"covid": tmp_path / "covid", "kermany": tmp_path / "kermany"},
+    run(
+        [tmp_path / "covid", tmp_path / "kermany"],
         *outputs,
         sources={"covid": {"type": "covid_chestxray"}, "kermany": {"type": "kermany"}},
         classes={
@@ -506,7 +503,7 @@ def test_the_study_s_manifest_on_the_real_images(shared: Path, tmp_path: Path):
                 {"source": "kermany", "count": 300, "where": {"diagnosis": ["pneumonia"]}}
             ],
         },
-        timeline_spec={"source": "covid", "where": {"patient_id": ["173"], "view": ["PA"]}},
+        followed={"source": "covid", "where": {"patient_id": ["173"], "view": ["PA"]}},
         seed=2020,
     )
     assert time.monotonic() - started < 60
@@ -525,4 +522,4 @@ def test_one_film_published_twice_is_recognised_on_the_real_images(shared: Path)
     images = shared / "data" / "covid-chestxray-dataset" / "images"
     seen = SeenImages()
     seen.add("case 67", examine_image(images / "A7E260CE-8A00-4C5F-A7F5-27336527A981.jpeg"))
-    assert seen.duplicate(examine_image(images / "case_76_1-3.png"))[0] == "duplicate_perceptual"
+    assert repeated(seen, examine_image(images / "case_76_1-3.png"))[0] == "duplicate_perceptual"

@@ -18,8 +18,8 @@ from covidcxr.data.phantoms import (
     TIMELINE_PATIENT,
     draw_patient,
     render,
+    run,
     severity,
-    write_phantoms,
 )
 from covidcxr.errors import InputError
 
@@ -47,9 +47,11 @@ def share_in(mask, region):
 
 def collection(tmp_path, name, patients, **options):
     options = {"image_size": 64, "difficulty": 0.5, "seed": 1} | options
-    write_phantoms(tmp_path / f"{name}.csv", tmp_path / name, patients=patients, **options)
-    table = pd.read_csv(tmp_path / f"{name}.csv", dtype=str, keep_default_na=False)
-    files = {p.relative_to(tmp_path / name): p for p in (tmp_path / name).rglob("*.png")}
+    seed = options.pop("seed")
+    run(tmp_path / name, settings={"patients": patients, **options}, seed=seed)
+    table = pd.read_csv(tmp_path / name / "metadata.csv", dtype=str, keep_default_na=False)
+    images = tmp_path / name / "images"
+    files = {p.relative_to(images): p for p in images.rglob("*.png")}
     return table, {str(path): file.read_bytes() for path, file in files.items()}
 
 
@@ -89,7 +91,7 @@ def test_table_names_every_image_and_mask(tmp_path):
     assert (table.license == "CC0-1.0").all()
     assert set(table.subtype[table.diagnosis == PNEUMONIA]) <= set(LOBES)
     assert (table.subtype[table.diagnosis != PNEUMONIA] == "").all()
-    image = cv2.imread(str(tmp_path / "a" / table.filename[0]), cv2.IMREAD_UNCHANGED)
+    image = cv2.imread(str(tmp_path / "a/images" / table.filename[0]), cv2.IMREAD_UNCHANGED)
     assert image.shape == (64, 64)
     assert image.dtype == np.uint8
 
@@ -98,7 +100,7 @@ def test_written_image_is_the_rendered_one(tmp_path):
     collection(tmp_path, "a", {PNEUMONIA: 1})
     _, phantom = draw(1, PNEUMONIA, "pneumonia-000", size=64)
     written = [
-        cv2.imread(str(tmp_path / "a" / name), cv2.IMREAD_UNCHANGED)
+        cv2.imread(str(tmp_path / "a/images" / name), cv2.IMREAD_UNCHANGED)
         for name in (
             "pneumonia-000-day00.png",
             "masks/pneumonia-000-day00_lung.png",

@@ -1,29 +1,42 @@
+import pkgutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from covidcxr.data.sources import (
-    CANDIDATE_COLUMNS,
-    covid_diagnosis,
-    filter_candidates,
-    nih_age,
-    read_covid_chestxray,
-    read_csv,
-    read_kermany,
-    read_nih,
-    read_nih_subset,
-    read_phantom,
-    read_source,
-)
+from covidcxr.config import read_schema
+from covidcxr.data import sources
+from covidcxr.data.source import CANDIDATE_COLUMNS, Source, filter_candidates, open_source
+from covidcxr.data.sources.covid_chestxray import covid_diagnosis
+from covidcxr.data.sources.nih import nih_age
 from covidcxr.errors import InputError
 
+SCHEMA = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
 HEADER = "patientid,offset,sex,age,finding,view,modality,folder,filename,license"
+
+
+def read(kind: str, folder: Path = Path(), **options: Any) -> pd.DataFrame:
+    return open_source({"type": kind, **options}, folder).candidates()
+
+
+def read_nih(folder: Path, pneumonia: str = "alone") -> pd.DataFrame:
+    options = {"type": "nih", "folder": str(folder), "pneumonia": pneumonia}
+    return open_source(options).candidates()
+
+
+def test_every_type_of_the_schema_is_a_source_and_the_other_way_round():
+    kinds = read_schema(SCHEMA)["properties"]["sources"]["additionalProperties"]["properties"][
+        "type"
+    ]
+    modules = {module.name for module in pkgutil.iter_modules(sources.__path__)}
+    assert set(kinds["enum"]) == modules
+    assert all(isinstance(open_source({"type": kind}), Source) for kind in modules)
 
 
 def covid(tmp_path: Path, *rows: str, header: str = HEADER) -> pd.DataFrame:
     (tmp_path / "metadata.csv").write_text("\n".join([header, *rows]) + "\n")
-    return read_covid_chestxray(tmp_path / "metadata.csv", tmp_path / "images")
+    return read("covid_chestxray", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -116,10 +129,10 @@ def test_kermany_s_names_tell_patients_and_germs(tmp_path: Path, level: str):
         "PNEUMONIA/person1000_virus_1.JPG": ("person1000", "virus", "pneumonia"),
     }
     for name in [*names, "NORMAL/._IM-0115-0001.jpeg", "PNEUMONIA/Thumbs.db"]:
-        path = tmp_path / level / name
+        path = tmp_path / "images" / level / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    frame = read_kermany(tmp_path)
+    frame = read("kermany", tmp_path)
     found = dict(
         zip(
             frame["key"],
@@ -134,15 +147,15 @@ def test_kermany_s_names_tell_patients_and_germs(tmp_path: Path, level: str):
 
 def test_kermany_s_images_of_one_name_on_both_levels_stay_two(tmp_path: Path):
     for level in ("train", "test"):
-        (tmp_path / level / "NORMAL").mkdir(parents=True)
-        (tmp_path / level / "NORMAL" / "IM-0115-0001.jpeg").touch()
-    keys = read_kermany(tmp_path)["key"].tolist()
+        (tmp_path / "images" / level / "NORMAL").mkdir(parents=True)
+        (tmp_path / "images" / level / "NORMAL" / "IM-0115-0001.jpeg").touch()
+    keys = read("kermany", tmp_path)["key"].tolist()
     assert keys == ["test/NORMAL/IM-0115-0001.jpeg", "train/NORMAL/IM-0115-0001.jpeg"]
 
 
 def test_an_empty_kermany_folder_is_named(tmp_path: Path):
     with pytest.raises(InputError, match="holds no images under"):
-        read_kermany(tmp_path)
+        read("kermany", tmp_path)
 
 
 NIH_HEADER = (
@@ -183,13 +196,11 @@ def test_nih_films_become_candidates_where_their_files_lie(tmp_path: Path, caplo
     ]  # fmt: skip
     assert frame["path"][2] == str(tmp_path / "images_001/images/00000002_000.png")
     assert frame["age"].tolist() == pytest.approx([58, 58, 0.5, float("nan")], nan_ok=True)
-    assert "1 of 5 films of the table are not there" in caplog.text
+    assert "1 of 5 images of the table are not there" in caplog.text
 
 
 def test_pneumonia_beside_other_findings_counts_on_request(tmp_path: Path):
-    frame = read_source(
-        {"type": "nih", "folder": str(nih(tmp_path, *NIH_ROWS)), "pneumonia": "any"}, tmp_path
-    )
+    frame = read_nih(nih(tmp_path, *NIH_ROWS), "any")
     assert frame["diagnosis"].tolist() == ["normal", "pneumonia", "pneumonia", "Hernia"]
 
 
@@ -212,7 +223,7 @@ def test_ages_are_years_in_every_notation_and_impossible_ones_unknown(text: str,
 @pytest.mark.parametrize(
     ("rows", "header", "message"),
     [
-        (("x.png,No Finding,0,1,58,M,PA,1,1,1,1",), NIH_HEADER, "of the 1 films .* none lies"),
+        (("x.png,No Finding,0,1,58,M,PA,1,1,1,1",), NIH_HEADER, "of the 1 images .* none lies"),
         (NIH_ROWS, NIH_HEADER.replace("Patient Gender", "G"), "no column 'Patient Gender'"),
         (NIH_ROWS, NIH_HEADER.replace("Finding Labels", "L"), "no column 'Finding Labels'"),
     ],
@@ -236,7 +247,7 @@ def subset(tmp_path: Path) -> Path:
 
 
 def test_the_nih_subset_tells_patients_and_diagnoses_by_its_names(tmp_path: Path):
-    frame = read_source({"type": "nih_subset", "entries": None}, subset(tmp_path))
+    frame = read("nih_subset", subset(tmp_path), entries=None)
     assert frame[["key", "diagnosis", "patient_id", "view", "subtype"]].to_numpy().tolist() == [
         ["No_findings/00000001_000.png", "normal", "00000001", "", ""],
         ["Pneumonia/00000003_000.png", "pneumonia", "00000003", "", ""],
@@ -246,7 +257,7 @@ def test_the_nih_subset_tells_patients_and_diagnoses_by_its_names(tmp_path: Path
 
 def test_nih_s_table_tells_age_sex_and_view_of_the_subset(tmp_path: Path):
     entries = nih(tmp_path / "nih", *NIH_ROWS[:1]) / "Data_Entry_2017_v2020.csv"
-    frame = read_source({"type": "nih_subset", "entries": str(entries)}, subset(tmp_path))
+    frame = read("nih_subset", subset(tmp_path), entries=str(entries))
     assert frame[["age", "sex", "view", "subtype"]].to_numpy().tolist()[0] == [
         58.0, "M", "PA", "No Finding",
     ]  # fmt: skip
@@ -255,13 +266,13 @@ def test_nih_s_table_tells_age_sex_and_view_of_the_subset(tmp_path: Path):
 
 
 def test_an_empty_subset_folder_is_named(tmp_path: Path):
-    with pytest.raises(InputError, match="holds no films under"):
-        read_nih_subset(tmp_path)
+    with pytest.raises(InputError, match="holds no images under"):
+        read("nih_subset", tmp_path, entries=None)
 
 
 def own(tmp_path: Path, text: str) -> pd.DataFrame:
     (tmp_path / "own.csv").write_text(text)
-    return read_csv(tmp_path / "own.csv")
+    return read("csv", table=str(tmp_path / "own.csv"))
 
 
 def test_one_s_own_table_needs_three_columns_only(tmp_path: Path):
@@ -294,12 +305,12 @@ def test_phantoms_are_read_from_their_table(tmp_path: Path):
         "filename,patient_id,diagnosis,view,day,age,sex,subtype,severity,license\n"
         "p1.png,p1,pneumonia,AP,0,40,F,left upper lobe,0.5,CC0-1.0\n"
     )
-    frame = read_source({"type": "phantom"}, tmp_path)
+    frame = read("phantom", tmp_path)
     assert frame.loc[0, ["key", "path", "subtype", "day"]].tolist() == [
         "p1.png", str(tmp_path / "images" / "p1.png"), "left upper lobe", 0.0,
     ]  # fmt: skip
-    with pytest.raises(InputError, match=r"own\.csv does not exist"):
-        read_phantom(tmp_path / "own.csv", tmp_path)
+    with pytest.raises(InputError, match=r"metadata\.csv does not exist"):
+        read("phantom", tmp_path / "elsewhere")
 
 
 FRAME = pd.DataFrame(
@@ -333,17 +344,15 @@ def test_a_condition_on_no_column_is_refused():
         filter_candidates(FRAME, {"colour": ["red"]})
 
 
-def test_the_real_collections_are_read(shared: Path):
+def test_the_real_collections_are_read(shared: Path, tmp_path: Path):
     data = shared / "data"
-    covid = read_covid_chestxray(
-        data / "covid-chestxray-dataset" / "metadata.csv",
-        data / "covid-chestxray-dataset" / "images",
-    )
+    covid = read("covid_chestxray", data / "covid-chestxray-dataset")
     frontal = filter_candidates(covid, {"diagnosis": ["COVID-19"], "view": ["AP", "AP Supine"]})
     present = frontal[[Path(path).is_file() for path in frontal["path"]]]
     assert len(present) == 211
     assert present["patient_id"].nunique() == 127
-    kermany = read_kermany(data / "chest_xray")
+    (tmp_path / "images").symlink_to(data / "chest_xray")
+    kermany = read("kermany", tmp_path)
     assert kermany["diagnosis"].value_counts().to_dict() == {"normal": 424, "pneumonia": 442}
-    adult = read_source({"type": "csv", "table": data / "nih_adult" / "adult.csv"}, data)
+    adult = read("csv", table=str(data / "nih_adult" / "adult.csv"))
     assert adult["diagnosis"].value_counts().to_dict() == {"normal": 253, "pneumonia": 232}

@@ -43,7 +43,7 @@ def test_arguments_of_run_are_the_names_in_the_rule(rules: list[Rule]) -> None:
             name
             for part in (rule.input, rule.output, rule.params)
             for name, _ in part.items()
-            if name != "step"
+            if name not in ("step", "content")
         ]
         assert len(named) == len(set(named)), f"{rule.name}: a name stands for two things"
         unnamed = [

@@ -231,13 +231,12 @@ def test_a_job_killed_while_an_older_folder_of_it_stood_runs_the_next_time(
     harder = changed(lambda c: c["sources"]["phantoms"].update(difficulty=0.9))
     drawn = f"{RUN}/phantoms/phantoms"
     before = results(workflow.folder / drawn)
-    table = f"{drawn}/metadata.csv"
-    interrupted_run(workflow, harder, table, kill_all, f"{RUN}/logs/phantoms/*.log", BACKUP)
+    interrupted_run(workflow, harder, drawn, kill_all, f"{RUN}/logs/phantoms/*.log", BACKUP)
     unlock(workflow, harder)
-    assert workflow.planned(harder, table) == {"phantoms": 1}
-    run(workflow, harder, table)
+    assert workflow.planned(harder, drawn) == {"phantoms": 1}
+    run(workflow, harder, drawn)
     assert results(workflow.folder / drawn) != before
-    assert workflow.planned(harder, table) == {}
+    assert workflow.planned(harder, drawn) == {}
 
 
-BACKUP = f".snakemake/backups/{RUN}/phantoms/phantoms/images"
+BACKUP = f".snakemake/backups/{RUN}/phantoms/phantoms"

@@ -26,13 +26,8 @@ from covidcxr.config import (
     synthetic_count,
 )
 from covidcxr.data.download import is_url
-from covidcxr.data.fingerprint import (
-    fingerprint,
-    fingerprint_csv_source,
-    fingerprint_listing,
-)
-from covidcxr.data.kermany_images import kermany_mirror_is_extracted
-from covidcxr.data.sources import NIH_ENTRIES, nih_files
+from covidcxr.data.fingerprint import fingerprint
+from covidcxr.data.source import open_source
 from covidcxr.errors import InputError
 from covidcxr.provenance import code_digest, step_digest
 
@@ -92,6 +87,33 @@ def sources_of_study():
     }
 
 
+def placed(place, sources=config["sources"]):
+    """Names of the sources whose files are `fetched`, `made` or the user's `own`."""
+    return [name for name in sources if open_source(sources[name]).place == place]
+
+
+def folders_of(sources):
+    """Folders of the sources whose files a rule fetches or makes."""
+    fetched = [f"{RESOURCES}/{name}" for name in placed("fetched", sources)]
+    return fetched + [f"{RUN}/phantoms/{name}" for name in placed("made", sources)]
+
+
+def own_files_of(sources):
+    """The user's files that list the images of sources."""
+    return [str(file) for s in sources.values() for file in open_source(s).own_files()]
+
+
+def content_of(sources):
+    """Of each source what changes with its type's code and with images that are read where they lie."""
+    return {
+        name: [
+            step_digest(f"data/sources/{options['type']}"),
+            open_source(options).fingerprint(FINGERPRINTS),
+        ]
+        for name, options in sources.items()
+    }
+
+
 EXTERNAL = list(config["external"])
 STUDY_SOURCES = sources_of_study()
 
@@ -135,16 +157,6 @@ def job(mb, minutes, gpu=0):
         runtime=lambda wildcards, attempt: minutes * attempt,
         gpu=gpu,
     )
-
-
-def of_type(kind, sources=config["sources"]):
-    """Names of the sources of a type."""
-    return [name for name, options in sources.items() if options["type"] == kind]
-
-
-def sources_of(kind):
-    """Pattern of the names of the sources of a type; matches nothing where there is none."""
-    return "|".join(of_type(kind)) or "(?!)"
 
 
 def every_model(pattern, models=FOLDS):
@@ -247,66 +259,6 @@ def mirrored(*places):
     if mirror is None or is_url(mirror):
         return ""
     return fingerprint([Path(mirror) / place for place in places], FINGERPRINTS)
-
-
-def root_of(source):
-    """Folder that holds the raw files of a source."""
-    phantom = config["sources"][source]["type"] == "phantom"
-    return f"{RUN}/phantoms/{source}" if phantom else f"{RESOURCES}/{source}"
-
-
-def raw_files(wildcards):
-    """What the manifest reads of each source."""
-    return raw_files_of(STUDY_SOURCES)
-
-
-def raw_files_of(sources):
-    """What is read of sources (name and options of each)."""
-    files = []
-    for source, options in sources.items():
-        if options["type"] == "csv":
-            files.append(options["table"])
-            continue
-        if options["type"] == "nih":
-            files += [str(table) for table in Path(options["folder"]).glob(NIH_ENTRIES)]
-            continue
-        if options.get("entries"):
-            files.append(options["entries"])
-        if options["type"] not in ("kermany", "nih_subset"):
-            files.append(f"{root_of(source)}/metadata.csv")
-        files.append(f"{root_of(source)}/images")
-    return files
-
-
-def filters_of(wildcards):
-    """Every filter by which the run selects from a source."""
-    parts = parts_of(config["classes"])
-    if config["timeline"]:
-        parts.append(config["timeline"])
-    for chosen in config["external"].values():
-        parts += parts_of(chosen)
-    return [part["where"] for part in parts if part["source"] == wildcards.source]
-
-
-def own_images(wildcards):
-    """Fingerprint of the images of the study's sources that are read where they lie."""
-    return own_images_of(STUDY_SOURCES)
-
-
-def own_images_of(sources):
-    """Fingerprint of the images that are read where they lie, so that a replaced image is noticed.
-
-    Of NIH's 42 GB only names and sizes enter.
-    """
-    return {
-        source: (
-            fingerprint_csv_source(Path(options["table"]), FINGERPRINTS)
-            if options["type"] == "csv"
-            else fingerprint_listing(nih_files(Path(options["folder"])))
-        )
-        for source, options in sources.items()
-        if options["type"] in ("csv", "nih")
-    }
 
 
 def weight_file(wildcards):

@@ -105,8 +105,8 @@ rule explanations:
         timeline=f"{RUN}/data/timeline.csv",
         timeline_images=f"{RUN}/images/timeline.npy",
         masked=expand(
-            f"{RUN}/phantoms/{{source}}/images",
-            source=of_type("phantom", STUDY_SOURCES),
+            f"{RUN}/phantoms/{{source}}",
+            source=placed("made", STUDY_SOURCES),
         ),
     output:
         maps=update(f"{RUN}/explanations/{{backbone}}/maps.npz"),
@@ -128,7 +128,7 @@ rule explanations:
         classes=CLASSES,
         augmentations=AUGMENTATIONS,
         folds=len(FOLDS),
-        phantoms=of_type("phantom", STUDY_SOURCES),
+        phantoms=placed("made", STUDY_SOURCES),
         sampled=config["explain"]["images"],
         seed=config["seed"],
         code=code("explain/explanations"),

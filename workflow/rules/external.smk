@@ -1,36 +1,6 @@
 """External test sets: images that no model of the run has seen, scored by every model."""
 
 
-rule external:
-    input:
-        raw=lambda wildcards: raw_files_of(sources_of_set(wildcards.set)),
-        manifest=f"{RUN}/data/manifest.csv",
-        timeline=f"{RUN}/data/timeline.csv",
-    output:
-        table=update(f"{RUN}/data/external/{{set}}.csv"),
-        excluded=update(f"{RUN}/data/excluded/{{set}}.csv"),
-    log:
-        f"{RUN}/logs/external/{{set}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/external/{{set}}.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(2000),
-        runtime=minutes(60),
-    params:
-        # With the run's own: a patient of the run is known by the collection that he is of.
-        sources=lambda wildcards: STUDY_SOURCES | sources_of_set(wildcards.set),
-        parts=lambda wildcards: config["external"][wildcards.set],
-        seed=config["seed"],
-        own_images=lambda wildcards: own_images_of(sources_of_set(wildcards.set)),
-        code=code("data/external"),
-    message:
-        "Choosing the images of the external set {wildcards.set}"
-    script:
-        "../scripts/data/external.py"
-
-
 rule external_features:
     input:
         backbone=f"{RUN}/backbones/{{backbone}}.keras",

@@ -1,7 +1,8 @@
 """Run the step that a rule names: the rule's names are the arguments of the step's function `run`.
 
 Inputs, outputs and parameters are all handed over by name; wildcards and threads where `run` has an
-argument of their name (`wildcards` takes all of them as a mapping).
+argument of their name (`wildcards` takes all of them as a mapping). The parameter `content` is no
+argument: a digest of what a job reads beside its inputs, which makes its results stale.
 """
 
 import importlib
@@ -24,6 +25,7 @@ def plain(values):
 with step(snakemake.log[0]):
     params = plain(snakemake.params)
     module = params.pop("step").split()[0]
+    params.pop("content", None)
     run = importlib.import_module(f"covidcxr.{module.replace('/', '.')}").run
     wildcards = dict(snakemake.wildcards.items())
     around = {**wildcards, "wildcards": wildcards, "threads": snakemake.threads}

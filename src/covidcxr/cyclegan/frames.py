@@ -20,7 +20,7 @@ import pandas as pd
 
 from covidcxr.arrays import open_rows, save_blocks
 from covidcxr.data.images import resize
-from covidcxr.data.lungs import told_alike
+from covidcxr.data.lungs import consistent_lungs
 from covidcxr.data.marks import find_marks
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.files import atomic
@@ -108,7 +108,7 @@ def write_frames(
     """
     names = read_manifest(manifest)["image_id"]
     films = open_rows(images, manifest, len(names))
-    lungs_of = told_alike(lungs, lungs_table)
+    lungs_of = consistent_lungs(lungs, lungs_table)
     frames = []
 
     def cut() -> Iterator[Picture]:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.inputs import SEEN_COLUMNS, pixel_digest
-from covidcxr.data.manifest import MAX_DISTANCE, perceptual_hash
+from covidcxr.data.examination import MAX_DISTANCE, perceptual_hash
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
 

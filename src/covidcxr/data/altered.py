@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from covidcxr.data.lungs import told_alike
+from covidcxr.data.lungs import consistent_lungs
 
 Picture = npt.NDArray[np.uint8]
 Region = npt.NDArray[np.bool_]
@@ -63,5 +63,5 @@ def alteration(
         return lambda _, picture: picture
     if name == BORDERS:
         return lambda _, picture: border_only(picture)
-    region = told_alike(lungs, table)
+    region = consistent_lungs(lungs, table)
     return lambda row, picture: without(picture, region(row, picture))

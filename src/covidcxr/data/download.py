@@ -14,7 +14,7 @@ from urllib.parse import quote
 import requests
 
 from covidcxr.errors import InputError
-from covidcxr.files import atomic
+from covidcxr.files import atomic, file_digest
 from covidcxr.logs import progress
 
 log = logging.getLogger("covidcxr")
@@ -74,12 +74,6 @@ class Checksum:
             while chunk := file.read(CHUNK_BYTES):
                 digest.update(chunk)
         return digest.hexdigest()
-
-
-def file_digest(path: str | Path, algorithm: str = "sha256") -> str:
-    """Return the digest of a file's content, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def is_url(location: str) -> bool:

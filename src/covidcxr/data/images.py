@@ -18,9 +18,7 @@ IN_FLIGHT = 1024
 """Images handed to the threads at a time: a task of each image at once would grow with them."""
 
 
-def write_images(
-    table: str | Path, output: str | Path, *, size: int, threads: int | None = None
-) -> None:
+def run(table: str | Path, images: str | Path, *, size: int, threads: int | None = None) -> None:
     """Decode the images of a cohort table into one `.npy` file.
 
     Images go to the file in their order as they are decoded, so memory does not grow with their
@@ -31,7 +29,7 @@ def write_images(
     table
         CSV file with a column `path`, one row an image (`manifest.csv`, `timeline.csv`,
         `synthetic.csv`).
-    output
+    images
         `.npy` file to write: uint8 [rows, size, size], grayscale 0..255, in the table's order.
     size
         Side of the images, in pixels.
@@ -44,7 +42,7 @@ def write_images(
         If the table has no column `path`, or an image cannot be decoded.
     """
     paths = read_table(table, ["path"])["path"].tolist()
-    with atomic(output) as temporary:
+    with atomic(images) as temporary:
         save_blocks(temporary, (len(paths), size, size), np.uint8, decoded(paths, size, threads))
 
 

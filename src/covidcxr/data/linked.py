@@ -1,13 +1,15 @@
-"""Patients that are one: a film published under two ids belongs to one person."""
+"""Patients that are one: an image published under two ids belongs to one person."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+
+from scipy.cluster.hierarchy import DisjointSet
 
 JOIN = "+"
 """Between the ids of a person's name: `covid:137+covid:202`."""
 
 
-def merged_names(patients: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
+def merged_names(patients: Iterable[str], links: Collection[tuple[str, str]]) -> dict[str, str]:
     """Return one name for each set of linked patients: their ids, sorted and joined by `JOIN`.
 
     Parameters
@@ -22,24 +24,13 @@ def merged_names(patients: Iterable[str], links: Iterable[tuple[str, str]]) -> d
     -------
     The name of every one of `patients` that is linked; unlinked ones are left out.
     """
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        parent.setdefault(name, name)
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    for one, other in links:
-        parent[root(one)] = root(other)
-    people: dict[str, list[str]] = {}
-    for name in sorted(parent):
-        people.setdefault(root(name), []).append(name)
+    people = DisjointSet({name for pair in links for name in pair})
+    for pair in links:
+        people.merge(*pair)
     return {
-        name: JOIN.join(people[root(name)])
-        for name in set(patients) & set(parent)
-        if len(people[root(name)]) > 1
+        name: JOIN.join(sorted(people.subset(name)))
+        for name in set(patients)
+        if name in people and people.subset_size(name) > 1
     }
 
 

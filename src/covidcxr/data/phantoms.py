@@ -9,6 +9,7 @@ grows to the viewer's right (the patient's left), y downwards, both about -1..1 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -710,32 +711,21 @@ def _patients(
     yield from ((patient, visit) for visit in patient.visits)
 
 
-def write_phantoms(
-    table: str | Path,
-    images: str | Path,
-    *,
-    patients: Mapping[str, int],
-    image_size: int,
-    difficulty: float,
-    seed: int,
-) -> None:
+def run(folder: str | Path, *, settings: Mapping[str, Any], seed: int) -> None:
     """Write a collection of phantoms: images, masks and their table.
 
     Parameters
     ----------
-    table : path
-        CSV to write, one row an image: `filename` (in `images`), `patient_id`, `diagnosis`, `view`,
-        `day`, `age`, `sex`, `subtype` (the lobe of a pneumonia), `severity` (0..1), `license`.
-    images : path
-        Folder to write: `<stem>.png`, `masks/<stem>_lung.png` and `masks/<stem>_lesion.png`
-        (0 or 255), all 8-bit grayscale.
-    patients : mapping
-        Patients of each diagnosis. Patient `timeline` (COVID-19, three days) comes on top.
-    image_size : int
-        Side of the images in pixels.
-    difficulty : float
-        0 shows every lesion plainly; 1 buries most.
-    seed : int
+    folder
+        Folder to write. `metadata.csv`, one row an image: `filename` (in `images`), `patient_id`,
+        `diagnosis`, `view`, `day`, `age`, `sex`, `subtype` (the lobe of a pneumonia), `severity`
+        (0..1), `license`. `images/<stem>.png`, `images/masks/<stem>_lung.png` and
+        `images/masks/<stem>_lesion.png` (0 or 255), all 8-bit grayscale.
+    settings
+        The source's entry in the config: `patients` of each diagnosis (patient `timeline`,
+        COVID-19, three days, comes on top); `image_size`, the side in pixels; `difficulty`: 0 shows
+        every lesion plainly, 1 buries most.
+    seed
         Seed of the run.
 
     Raises
@@ -744,19 +734,19 @@ def write_phantoms(
         If a diagnosis is none of `DIAGNOSES`.
     """
     rows = []
-    with atomic(images) as folder:
-        masks = folder / "masks"
+    images = list(_patients(settings["patients"], settings["difficulty"], seed))
+    with atomic(folder) as temporary:
+        masks = temporary / "images/masks"
         masks.mkdir(parents=True)
-        for patient, visit in progress(
-            list(_patients(patients, difficulty, seed)), desc="phantoms", unit="image"
-        ):
-            phantom = render(patient, visit, image_size)
+        for patient, visit in progress(images, desc="phantoms", unit="image"):
+            phantom = render(patient, visit, settings["image_size"])
             stem = f"{patient.patient_id}-day{visit.day:02d}"
-            cv2.imwrite(str(folder / f"{stem}.png"), phantom.image)
-            cv2.imwrite(str(masks / f"{stem}_lung.png"), phantom.lung_mask.astype(np.uint8) * 255)
-            cv2.imwrite(
-                str(masks / f"{stem}_lesion.png"), phantom.lesion_mask.astype(np.uint8) * 255
-            )
+            for path, pixels in (
+                (masks.parent / f"{stem}.png", phantom.image),
+                (masks / f"{stem}_lung.png", phantom.lung_mask.astype(np.uint8) * 255),
+                (masks / f"{stem}_lesion.png", phantom.lesion_mask.astype(np.uint8) * 255),
+            ):
+                cv2.imwrite(str(path), pixels)
             rows.append(
                 {
                     "filename": f"{stem}.png",
@@ -771,4 +761,4 @@ def write_phantoms(
                     "license": LICENSE,
                 }
             )
-    write_table(pd.DataFrame(rows), table)
+        write_table(pd.DataFrame(rows), temporary / "metadata.csv")

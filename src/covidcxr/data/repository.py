@@ -2,8 +2,7 @@
 
 import json
 import logging
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +12,11 @@ from covidcxr.data.download import (
     IMAGE,
     JSON,
     Checksum,
+    Kind,
     NotFoundError,
     fetch,
     fetch_from_mirror,
+    is_url,
     join,
 )
 from covidcxr.errors import InputError
@@ -25,145 +26,141 @@ log = logging.getLogger("covidcxr")
 
 API = "https://api.github.com"
 RAW = "https://raw.githubusercontent.com"
+LISTING = "tree.json"
 THREADS = 8
 """Downloads at a time; they wait for the network, not for a core."""
 
 
 @dataclass(frozen=True)
-class Images:
-    """A folder of images in a repository.
+class Repository:
+    """A repository at a commit, or a mirror's copy of it, which is not held against hashes.
 
     Attributes
     ----------
-    repository, commit
+    name, commit
         `owner/name` on GitHub, and the commit.
-    folder
-        Names from the repository's root down to the folder.
-    mirror_folder
-        The same from the root of a mirror.
+    mirror
+        Folder or http(s) address of copies, or None.
+    root
+        Folder of the repository's copy in the mirror; "" where its folders stand there themselves.
     """
 
-    repository: str
+    name: str
     commit: str
-    folder: tuple[str, ...]
-    mirror_folder: tuple[str, ...]
+    mirror: str | None = None
+    root: str = ""
 
-    def address(self, name: str) -> str:
-        """Return the address of a file; `name` is its path below the folder."""
-        return join(RAW, self.repository, self.commit, *self.folder, name)
+    def fetch_file(self, places: Sequence[str], path: Path, *, expect: Kind) -> None:
+        """Fetch the first of a repository's `places` to `path`; a mirror may have it in any.
 
-    def hashes(self, cache: Path) -> dict[str, str]:
-        """Return the git blob hash of every file in the folder, by path below it.
+        Raises
+        ------
+        InputError
+            If it cannot be had; NotFoundError if there is none.
+        """
+        if self.mirror is None:
+            fetch(join(RAW, self.name, self.commit, *places[0].split("/")), path, expect=expect)
+        else:
+            own = [f"{self.root}/{place}".strip("/").split("/") for place in places]
+            fetch_from_mirror(self.mirror, own, path, expect=expect)
 
-        One call of GitHub's tree API, whose answer is kept in `cache` (it never changes).
+    def files(self, folder: str, working: Path) -> Iterable[str]:
+        """Return the paths of all files below a folder of the repository.
+
+        A served mirror, which cannot be listed, holds GitHub's listing as `<folder>/tree.json`.
+        """
+        if self.mirror is None or is_url(self.mirror):
+            return self._hashes(folder, working)
+        root = Path(self.mirror, self.root, folder)
+        return [file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()]
+
+    def fetch_images(self, folder: str, names: Sequence[str], working: Path) -> None:
+        """Fetch images of a folder of the repository into `working`/images, and drop others there.
+
+        Images that do not exist are logged and left out.
+
+        Parameters
+        ----------
+        names
+            Paths below the folder, kept below `working`/images.
+
+        Raises
+        ------
+        InputError
+            If an image that exists cannot be had.
+        """
+        images = working / "images"
+        images.mkdir(exist_ok=True)
+        hashes = self._hashes(folder, working) if self.mirror is None else {}
+        fetch_one = partial(self._fetch_image, folder=folder, images=images, hashes=hashes)
+        with ThreadPoolExecutor(THREADS) as pool:
+            try:
+                found = progress(pool.map(fetch_one, names), total=len(names), desc="images")
+                missing = [name for name, there in zip(names, found, strict=True) if not there]
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        if missing:
+            log.warning(
+                "%d of %d images in the metadata do not exist: %s%s",
+                len(missing),
+                len(names),
+                ", ".join(missing[:5]),
+                " ..." if len(missing) > 5 else "",
+            )
+        (working / LISTING).unlink(missing_ok=True)
+        wanted = {images / name for name in names}
+        for path in sorted(images.rglob("*"), reverse=True):
+            if path.is_dir():
+                if not any(path.iterdir()):
+                    path.rmdir()
+            elif path not in wanted:
+                path.unlink()
+
+    def _hashes(self, folder: str, working: Path) -> dict[str, str]:
+        """Return the git blob hash of every file below a folder, by path below it.
+
+        One call of GitHub's tree API, whose answer is kept while images are fetched.
 
         Raises
         ------
         InputError
             If GitHub does not answer or does not list all files.
         """
-        if not cache.exists():
-            url = f"{API}/repos/{self.repository}/git/trees/{self.commit}?recursive=1"
-            fetch(url, cache, expect=JSON)
+        cache = working / LISTING
+        if not cache.exists() or json.loads(cache.read_text()).get("asked") != self.commit:
+            if self.mirror is None:
+                url = f"{API}/repos/{self.name}/git/trees/{self.commit}?recursive=1"
+                fetch(url, cache, expect=JSON)
+            else:
+                self.fetch_file([f"{folder}/{LISTING}"], cache, expect=JSON)
+            cache.write_text(json.dumps(json.loads(cache.read_text()) | {"asked": self.commit}))
         listing = json.loads(cache.read_text())
         if listing.get("truncated") or "tree" not in listing:
-            raise InputError(f"GitHub did not list all files of {self.repository} at {self.commit}")
-        prefix = "/".join(self.folder) + "/"
+            raise InputError(f"GitHub did not list all files of {self.name} at {self.commit}")
         return {
-            entry["path"].removeprefix(prefix): entry["sha"]
+            entry["path"].removeprefix(f"{folder}/"): entry["sha"]
             for entry in listing["tree"]
-            if entry["type"] == "blob" and entry["path"].startswith(prefix)
+            if entry["type"] == "blob" and entry["path"].startswith(f"{folder}/")
         }
 
-
-def begin_folder(output: Path) -> Path:
-    """Return the folder `<output>.part` to fetch into; it keeps what is complete over a kill."""
-    folder = output.with_name(output.name + ".part")
-    if output.exists() and not folder.exists():
-        output.replace(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def fetch_images(
-    images: Images,
-    names: Sequence[str],
-    output: Path,
-    *,
-    hashes: Mapping[str, str] | None,
-    mirror: str | None,
-) -> None:
-    """Fetch the named images into `output`, by way of its `begin_folder`, and drop any other there.
-
-    Files that do not exist are logged and left out.
-
-    Parameters
-    ----------
-    names
-        Paths below the folder of `images`, kept below `output`.
-    hashes
-        What `images.hashes` returns; None from a mirror, which is not checked.
-
-    Raises
-    ------
-    InputError
-        If a file that exists cannot be had.
-    """
-    folder = begin_folder(output)
-    missing = []
-    fetch_one = partial(_fetch_image, images=images, folder=folder, hashes=hashes, mirror=mirror)
-    with ThreadPoolExecutor(THREADS) as pool:
+    def _fetch_image(
+        self, name: str, *, folder: str, images: Path, hashes: Mapping[str, str]
+    ) -> bool:
+        """Bring one image into `images` unless it is there; return False if it does not exist."""
+        path = images / name
+        check = Checksum("git-blob", hashes[name]) if name in hashes else None
+        if path.exists() and (check.of(path) == check.value if check else is_url(f"{self.mirror}")):
+            return True
         try:
-            found = pool.map(fetch_one, names)
-            for name, there in zip(
-                names, progress(found, total=len(names), desc="images"), strict=True
-            ):
-                if not there:
-                    missing.append(name)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    if missing:
-        log.warning(
-            "%d of %d images in the metadata do not exist: %s%s",
-            len(missing),
-            len(names),
-            ", ".join(missing[:5]),
-            " ..." if len(missing) > 5 else "",
-        )
-    wanted = {folder / name for name in names}
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            if not any(path.iterdir()):
-                path.rmdir()
-        elif path not in wanted:
-            path.unlink()
-    if output.exists():
-        shutil.rmtree(output)
-    folder.replace(output)
-
-
-def _fetch_image(
-    name: str,
-    *,
-    images: Images,
-    folder: Path,
-    hashes: Mapping[str, str] | None,
-    mirror: str | None,
-) -> bool:
-    """Bring one image into `folder` unless it is there; return False if it does not exist."""
-    path = folder / name
-    check = Checksum("git-blob", hashes[name]) if hashes and name in hashes else None
-    if path.exists() and (check is None or check.of(path) == check.value):
-        return True
-    try:
-        if mirror is not None:
-            fetch_from_mirror(mirror, [(*images.mirror_folder, name)], path, expect=IMAGE)
-        elif check is None:
-            return False
-        else:
+            if self.mirror is None and check is None:
+                return False
             path.parent.mkdir(parents=True, exist_ok=True)
-            fetch(images.address(name), path, check=check, expect=IMAGE)
-    except NotFoundError:
-        return False
-    return True
+            if self.mirror is None:
+                places = [RAW, self.name, self.commit, *folder.split("/"), *name.split("/")]
+                fetch(join(*places), path, check=check, expect=IMAGE)
+            else:
+                self.fetch_file([f"{folder}/{name}"], path, expect=IMAGE)
+        except NotFoundError:
+            return False
+        return True

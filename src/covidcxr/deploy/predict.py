@@ -16,8 +16,8 @@ from covidcxr.classify.card import ModelCard, read_card
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.dicom import SUFFIXES as DICOM_SUFFIXES
 from covidcxr.data.dicom import is_dicom
+from covidcxr.data.examination import blankness
 from covidcxr.data.images import resize
-from covidcxr.data.manifest import blankness
 from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 from covidcxr.explain.committee import build_committee, consult

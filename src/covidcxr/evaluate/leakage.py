@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.data.external import population
-from covidcxr.data.manifest import HASH_BITS, MAX_DISTANCE, perceptual_hash
+from covidcxr.data.examination import HASH_BITS, MAX_DISTANCE, perceptual_hash
+from covidcxr.data.source import open_source
 from covidcxr.data.tables import read_manifest, read_split, write_table
 from covidcxr.logs import progress
 
@@ -255,7 +255,7 @@ def write_leakage(
         vectors.append(pooled(np.load(set_features, mmap_mode="r")))
     everything = pd.concat(tables, ignore_index=True)
     everything["person"] = [
-        f"{population(sources[source])}:{patient.removeprefix(f'{source}:')}"
+        f"{open_source(sources[source]).collection}:{patient.removeprefix(f'{source}:')}"
         for source, patient in zip(everything["source"], everything["patient_id"], strict=True)
     ]
     cohort = Cohort(

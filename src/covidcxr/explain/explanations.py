@@ -75,7 +75,7 @@ def lesion_region(path: str, folder: str | Path, size: int) -> npt.NDArray[np.bo
     InputError
         There is no mask.
     """
-    file = Path(folder) / "masks" / f"{Path(path).stem}_lesion.png"
+    file = Path(folder) / "images" / "masks" / f"{Path(path).stem}_lesion.png"
     mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise InputError(f"{file} is missing or no image: delete {folder} to draw it anew")
@@ -169,7 +169,7 @@ def write_explanations(
     classes
         Class names, in the order of the models' outputs.
     phantoms
-        Of each source of phantoms the folder of its images, with lesion masks.
+        Of each source of phantoms its folder, with lesion masks in `images/masks`.
     count
         Test images for curves and randomisation.
     seed, threads

@@ -1,0 +1,1 @@
+"""The types of sources: a module each, see `covidcxr.data.source`."""
