@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from covidcxr.cyclegan import cyclegan as ours
 from covidcxr.cyclegan import losses
-from covidcxr.cyclegan.fast import FAST, FusedAdam
+from covidcxr.cyclegan.fast import FAST
 from covidcxr.cyclegan.networks import PLAIN, Blocks, build_discriminator, build_generator
 from covidcxr.cyclegan.pool import ImagePool
 from covidcxr.runtime import configure
@@ -105,17 +105,15 @@ def our_runner(
     settings: ours.CycleGANSettings,
     images: tuple[np.ndarray, np.ndarray],
     blocks: Blocks = FAST,
-    adam: type[keras.optimizers.Adam] = FusedAdam,
 ) -> Callable[[int], None]:
     """Return what does a number of our steps, drawing, cropping and pool included."""
-    networks = ours.build_networks(settings, SEED, mixed_precision=False, blocks=blocks, adam=adam)
-    step = ours.make_step(networks, settings, xla=False)
+    steps = ours.make_steps(ours.build_networks(settings, blocks), settings)
     pools = ImagePool(settings.pool_size), ImagePool(settings.pool_size)
 
-    def run(steps: int) -> None:
-        for i in range(steps):
-            batch = ours.draw_batch(i, *images, *pools, settings.image_size, SEED)
-            ours._advance(step, batch, i, pools, settings)
+    def run(count: int) -> None:
+        for i in range(count):
+            batch = ours.sample_batch(i, images, pools, settings)
+            ours.advance(steps, batch, i, pools, settings)
 
     return run
 
@@ -124,13 +122,11 @@ def runners_of_each(
     settings: ours.CycleGANSettings, images: tuple[np.ndarray, np.ndarray]
 ) -> dict[str, Callable[[int], None]]:
     """Return our step without what `fast` has, with each part of it, and with all."""
-    keras_adam = keras.optimizers.Adam
     parts = [field.name for field in fields(Blocks)]
     one = {name: replace(PLAIN, **{name: getattr(FAST, name)}) for name in parts}
     return {
-        "ours without": our_runner(settings, images, PLAIN, keras_adam),
-        **{name: our_runner(settings, images, blocks, keras_adam) for name, blocks in one.items()},
-        "FusedAdam": our_runner(settings, images, PLAIN, FusedAdam),
+        "ours without": our_runner(settings, images, PLAIN),
+        **{name: our_runner(settings, images, blocks) for name, blocks in one.items()},
         "ours": our_runner(settings, images),
     }
 
@@ -150,7 +146,7 @@ def main() -> None:
         source_class="a", target_class="b", image_size=options.size, iterations=10**6,
         decay_from=0.5, filters=options.filters, residual_blocks=options.blocks,
         learning_rate=2e-4, cycle_weight=10.0, identity_weight=5.0, pool_size=50,
-        ema_decay=0.999, checkpoint_every=10**6,
+        ema_decay=0.999, checkpoint_every=10**6, seed=SEED,
     )  # fmt: skip
     rng = np.random.default_rng(SEED)
     side = options.size + options.size // 8

@@ -14,7 +14,7 @@ import tensorflow as tf
 import yaml
 
 from covidcxr.config import complete, read_schema
-from covidcxr.cyclegan.cyclegan import AUGMENTED, CycleGANSettings, build_networks, make_step
+from covidcxr.cyclegan.cyclegan import AUGMENTED, CycleGANSettings, build_networks, make_steps
 from covidcxr.features.backbone import build_backbone, draw_weights
 from covidcxr.features.features import build_extractor
 from covidcxr.runtime import configure
@@ -24,17 +24,16 @@ def cyclegan_step(size: int, filters: int, *, mixed: bool, xla: bool) -> Callabl
     """Return one training step on noise; the demo's but for size and filters."""
     demo = yaml.safe_load(Path("config/demo.yaml").read_text())
     settings = complete(demo, read_schema("workflow/schemas/config.schema.yaml"))["cyclegan"]
-    kept = {field.name: settings[field.name] for field in fields(CycleGANSettings)}
-    options = CycleGANSettings(
-        **kept | {"image_size": size, "filters": filters, "residual_blocks": 6}
-    )
-    step = make_step(build_networks(options, 0, mixed_precision=mixed), options, xla=xla)
+    settings |= {"image_size": size, "filters": filters, "residual_blocks": 6}
+    settings |= {"seed": 0, "mixed_precision": mixed, "xla": xla}
+    options = CycleGANSettings(**{f.name: settings[f.name] for f in fields(CycleGANSettings)})
+    steps = make_steps(build_networks(options), options)
     image = tf.random.uniform((1, size, size, 1), -1, 1, seed=0)
-    draws = tf.random.uniform((4, sum(AUGMENTED)), seed=0)
-    no = tf.constant(False)
+    random = tf.random.uniform((4, AUGMENTED), seed=0)
 
     def run() -> None:
-        step(image, image, image, no, image, no, draws, tf.constant(0.99))[0].numpy()
+        steps.translate(image, image, random[:, :2], tf.constant(0.99))
+        steps.judge(image, image, image, image, random[:, 2:]).numpy()
 
     return run
 

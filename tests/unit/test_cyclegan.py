@@ -12,7 +12,6 @@ from covidcxr.cyclegan import cyclegan as training
 from covidcxr.cyclegan.cyclegan import (
     CycleGANSettings,
     loss_table,
-    train_cyclegan,
     training_digest,
 )
 from covidcxr.cyclegan.inputs import (
@@ -41,6 +40,7 @@ SETTINGS = {
     "pool_size": 2,
     "ema_decay": 0.999,
     "checkpoint_every": 2,
+    "seed": 7,
 }
 
 
@@ -77,25 +77,19 @@ def tables(folder):
     return folder / "images.npy", folder / "manifest.csv", folder / "holdout.csv"
 
 
-def train(
-    inputs, folder, *, holdout="holdout.csv", fold=None, xla=False, mixed_precision=False, **changed
-):
+def train(inputs, folder, **changed):
     """Train, with everything written to `folder`; return `folder`."""
-    train_cyclegan(
-        *tables(inputs)[:2],
-        inputs / holdout,
-        folder / "generator.keras",
-        folder / "backward.keras",
-        folder / "losses.csv",
-        folder / "samples.png",
-        folder / "inputs.csv",
-        checkpoints=folder / "checkpoints",
+    images, manifest, split = tables(inputs)
+    training.run(
+        images=images,
+        manifest=manifest,
+        split=split,
+        generators=[folder / "generator.keras", folder / "backward.keras"],
+        losses_table=folder / "losses.csv",
+        seen=folder / "inputs.csv",
+        samples=folder / "samples.png",
         settings=SETTINGS | changed,
-        left_out_fold=fold,
-        seed=7,
         threads=1,
-        mixed_precision=mixed_precision,
-        xla=xla,
     )
     return folder
 
@@ -109,15 +103,15 @@ def whole(inputs):
 @pytest.fixture(scope="module")
 def interrupted(inputs):
     """What a training leaves that dies after five of six steps: checkpoints of steps 2 and 4."""
-    advance = training._advance
+    advance = training.advance
 
-    def dying(step, batch, iteration, *rest):
+    def dying(steps, batch, iteration, *rest):
         if iteration == 5:
             raise InterruptedTrainingError
-        return advance(step, batch, iteration, *rest)
+        return advance(steps, batch, iteration, *rest)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(InterruptedTrainingError):
-        patch.setattr(training, "_advance", dying)
+        patch.setattr(training, "advance", dying)
         train(inputs, inputs / "interrupted")
     return inputs / "interrupted"
 
@@ -164,9 +158,8 @@ def test_checkpoint_of_another_training_is_refused(interrupted, tmp_path, caplog
 def test_digest_tells_trainings_apart_and_knows_what_does_not_matter():
     images = np.zeros((2, 4, 4), np.uint8)
 
-    def digest(source=images, target=images, seed=1, xla=False, **changed):
-        settings = CycleGANSettings(**SETTINGS | changed)
-        return training_digest(settings, source, target, seed=seed, xla=xla)
+    def digest(source=images, target=images, **changed):
+        return training_digest(CycleGANSettings(**SETTINGS | changed), source, target)
 
     others = [
         digest(source=images + 1),
@@ -192,16 +185,17 @@ def test_array_that_does_not_fit_the_manifest_is_reported(inputs, tmp_path):
         training_rows(tmp_path / "images.npy", *tables(inputs)[1:], "ill")
 
 
-def test_draws_of_a_step_follow_from_seed_and_iteration():
+def test_inputs_of_a_step_are_determined_by_seed_and_iteration():
     images = np.random.default_rng(0).integers(0, 256, (5, 40, 40), dtype=np.uint8)
 
-    def draw(iteration, seed):
+    def sample(iteration, seed):
         pools = ImagePool(2), ImagePool(2)
-        batch = training.draw_batch(iteration, images, images, *pools, 32, seed)
+        settings = CycleGANSettings(**SETTINGS | {"seed": seed})
+        batch = training.sample_batch(iteration, (images, images), pools, settings)
         return np.concatenate([batch.source, batch.target]).tobytes() + batch.augmentation.tobytes()
 
-    assert draw(3, 1) == draw(3, 1)
-    assert len({draw(3, 1), draw(4, 1), draw(3, 2)}) == 3
+    assert sample(3, 1) == sample(3, 1)
+    assert len({sample(3, 1), sample(4, 1), sample(3, 2)}) == 3
 
 
 def test_losses_are_means_over_ten_steps():
@@ -222,22 +216,34 @@ def test_samples_show_originals_and_real_targets_in_the_first_and_last_row(input
         np.testing.assert_array_equal(picture[32 * row : 32 * row + 32, :32], small)
 
 
+class Steps:
+    """The first steps of a training, one by one."""
+
+    def __init__(self, inputs, **changed):
+        configure(threads=1, seed=0)
+        self.settings = CycleGANSettings(**SETTINGS | changed)
+        self.networks = training.build_networks(self.settings)
+        self.steps = training.make_steps(self.networks, self.settings)
+        images = np.load(inputs / "images.npy")
+        self.images, self.pools = (images[:4], images[4:]), (ImagePool(2), ImagePool(2))
+
+    def __call__(self, iteration):
+        """Do a step; return its losses."""
+        batch = training.sample_batch(iteration, self.images, self.pools, self.settings)
+        return training.advance(self.steps, batch, iteration, self.pools, self.settings)
+
+
 def test_moving_average_equals_its_definition_and_models_hold_the_trained_weights(inputs):
-    configure(threads=1, seed=0)
-    settings = CycleGANSettings(**SETTINGS | {"ema_decay": 0.15})
-    networks = training.build_networks(settings, 7, mixed_precision=False)
-    step = training.make_step(networks, settings, xla=False)
-    pools = ImagePool(2), ImagePool(2)
-    images = np.load(inputs / "images.npy")
-    expected = [v.numpy() for v in networks.generator_variables]
+    step = Steps(inputs, ema_decay=0.15)
+    variables = step.networks.generator_variables
+    expected = [v.numpy() for v in variables]
     for iteration, decay in enumerate((0.1, 0.15, 0.15)):
-        batch = training.draw_batch(iteration, images[:4], images[4:], *pools, 32, 7)
-        training._advance(step, batch, iteration, pools, settings)
-        trained = [v.numpy() for v in networks.generator_variables]
+        step(iteration)
         expected = [
-            decay * old + (1 - decay) * new for old, new in zip(expected, trained, strict=True)
+            decay * old + (1 - decay) * new.numpy()
+            for old, new in zip(expected, variables, strict=True)
         ]
-    forward, backward = training.averaged_generators(networks, settings)
+    forward, backward = training.averaged_generators(step.networks, step.settings)
     averages = forward.trainable_variables + backward.trainable_variables
     for average, value in zip(averages, expected, strict=True):
         np.testing.assert_allclose(average.numpy(), value, rtol=1e-4, atol=1e-6)
@@ -245,16 +251,10 @@ def test_moving_average_equals_its_definition_and_models_hold_the_trained_weight
 
 def test_first_step_of_adam_moves_every_weight_by_the_learning_rate(inputs):
     """Adam's first step is rate x sign(gradient), for the weights of all four networks."""
-    configure(threads=1, seed=0)
-    settings = CycleGANSettings(**SETTINGS)
-    networks = training.build_networks(settings, 7, mixed_precision=False)
-    step = training.make_step(networks, settings, xla=False)
-    variables = networks.generator_variables + networks.discriminator_variables
+    step = Steps(inputs)
+    variables = step.networks.generator_variables + step.networks.discriminator_variables
     before = [v.numpy() for v in variables]
-    images = np.load(inputs / "images.npy")
-    pools = ImagePool(2), ImagePool(2)
-    batch = training.draw_batch(0, images[:4], images[4:], *pools, 32, 7)
-    training._advance(step, batch, 0, pools, settings)
+    step(0)
     for variable, old in zip(variables, before, strict=True):
         moved = np.abs(variable.numpy() - old)
         assert moved.max() <= 2e-4 * 1.01
@@ -275,39 +275,26 @@ def test_same_class_twice_and_unknown_class_are_reported(inputs, tmp_path):
         train(inputs, tmp_path, target_class="absent")
 
 
-@pytest.fixture
-def advance(inputs):
-    """Return a function that does `count` first steps and returns networks and losses of each."""
-
-    def run(count, *, mixed_precision=False, xla=False):
-        configure(threads=1, seed=0)
-        settings = CycleGANSettings(**SETTINGS)
-        networks = training.build_networks(settings, 7, mixed_precision=mixed_precision)
-        step = training.make_step(networks, settings, xla=xla)
-        images, pools = np.load(inputs / "images.npy"), (ImagePool(2), ImagePool(2))
-        rows = []
-        for iteration in range(count):
-            batch = training.draw_batch(iteration, images[:4], images[4:], *pools, 32, 7)
-            rows.append(training._advance(step, batch, iteration, pools, settings))
-        return networks, np.array(rows)
-
-    return run
-
-
-def test_half_precision_starts_with_the_same_losses_trains_and_saves_float32(advance):
-    full, losses = advance(1)
-    half, half_losses = advance(20, mixed_precision=True)
-    np.testing.assert_allclose(half_losses[0], losses[0], rtol=0.02)
+def test_half_precision_starts_with_the_same_losses_trains_and_saves_float32(inputs):
+    full, half = Steps(inputs), Steps(inputs, mixed_precision=True)
+    before = half.networks.generator_weights.numpy()
+    np.testing.assert_allclose(half(0), full(0), rtol=0.02)
     # The loss scale is found by trial, and steps with too large a one change nothing.
-    assert np.abs(half.generator_weights.numpy() - full.generator_weights.numpy()).max() > 1e-4
-    assert np.isfinite(half.generator_weights.numpy()).all()
-    for model in training.averaged_generators(half, CycleGANSettings(**SETTINGS)):
+    for iteration in range(1, 20):
+        half(iteration)
+    weights = half.networks.generator_weights.numpy()
+    assert np.abs(weights - before).max() > 1e-4
+    assert np.isfinite(weights).all()
+    for model in training.averaged_generators(half.networks, half.settings):
         assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
 @pytest.mark.slow
-def test_xla_starts_with_the_same_losses(advance):
-    (_, plain), (_, compiled) = advance(3), advance(3, xla=True)
+def test_xla_starts_with_the_same_losses(inputs):
+    plain, compiled = (
+        np.array([step(iteration) for iteration in range(3)])
+        for step in (Steps(inputs), Steps(inputs, xla=True))
+    )
     np.testing.assert_allclose(compiled[0], plain[0], rtol=1e-3)
     np.testing.assert_allclose(compiled, plain, rtol=0.05)
 

@@ -17,9 +17,9 @@ from covidcxr.cyclegan.frames import (
     fading,
     marks,
     read_frames,
+    run,
     thorax,
     whole,
-    write_frames,
 )
 from covidcxr.data.lung_shape import estimate_lungs
 from covidcxr.data.lungs import consistent_lungs
@@ -82,7 +82,7 @@ def test_a_film_of_one_grey_level_is_not_stretched_to_noise():
     assert np.ptp(seen) <= 2 * (LIGHT - DARK) / 32 + 1
 
 
-def test_letters_are_painted_over_and_soft_shadows_are_not(film, lungs):
+def test_letters_are_inpainted_and_soft_shadows_are_not(film, lungs):
     _, clean = thorax(film, lungs)
     lettered = film.copy()
     cv2.putText(lettered, "R", (45, 60), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 255, 1)
@@ -143,8 +143,15 @@ def cohort(tmp_path, film, lungs):
 
 
 def write(folder, region):
-    names = ("images.npy", "manifest.csv", "lungs.npy", "lungs.csv", "frames.npy", "frames.csv")
-    write_frames(*(folder / name for name in names), region=region)
+    run(
+        images=folder / "images.npy",
+        manifest=folder / "manifest.csv",
+        lungs=folder / "lungs.npy",
+        lungs_table=folder / "lungs.csv",
+        frames=folder / "frames.npy",
+        table=folder / "frames.csv",
+        region=region,
+    )
     return np.load(folder / "frames.npy"), read_frames(folder / "frames.csv")
 
 

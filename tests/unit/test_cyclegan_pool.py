@@ -6,10 +6,7 @@ from covidcxr.cyclegan.pool import ImagePool
 
 def shown(pool, image, rng):
     """Show one image to the pool; return what the discriminator sees."""
-    exchange = pool.draw(rng)
-    seen = image if exchange.past is None else exchange.past
-    pool.put(exchange, image)
-    return seen
+    return pool.exchange(pool.choose(rng), image)
 
 
 def reference_query(stored, size, image, rng):

@@ -7,59 +7,51 @@ import pandas as pd
 import pytest
 
 from covidcxr.cyclegan.frames import COLUMNS, whole
+from covidcxr.cyclegan.inputs import SEEN_COLUMNS
 from covidcxr.cyclegan.networks import build_generator
-from covidcxr.cyclegan.synthesize import synthesize, translate
-from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
+from covidcxr.cyclegan.synthesize import run, translate
+from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 
 
 @pytest.fixture(params=[40])
 def inputs(tmp_path, request):
-    """Twelve images of 40 px: 8 `well` (two of them for testing), 4 `ill`."""
+    """Twelve images of 40 px: 8 `well` (two of them not trained on), 4 `ill`."""
     ids = [f"a-{i:02d}" for i in range(12)]
     size = request.param
     images = np.random.default_rng(0).integers(0, 256, (12, size, size), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
     frames = [(name, *astuple(whole(image)[0])) for name, image in zip(ids, images, strict=True)]
     write_table(pd.DataFrame(frames, columns=COLUMNS), tmp_path / "frames.csv")
-    columns = {
-        "image_id": ids,
-        "path": ids,
-        "label": ["well"] * 8 + ["ill"] * 4,
-        "patient_id": [f"a:p{i // 2}" for i in range(12)],
-        "source": "a",
-        "sha256": "0" * 64,
-    }
-    pd.DataFrame(columns, columns=MANIFEST_COLUMNS).to_csv(tmp_path / "manifest.csv", index=False)
-    split = ["test" if i in (2, 5) else "train" for i in range(12)]
-    pd.DataFrame({"image_id": ids, "split": split}).to_csv(tmp_path / "holdout.csv", index=False)
+    seen = [
+        ("source" if i < 8 else "target", name, f"a:p{i // 2}", "well" if i < 8 else "ill", "")
+        for i, name in enumerate(ids)
+        if i not in (2, 5)
+    ]
+    write_table(pd.DataFrame(seen, columns=SEEN_COLUMNS), tmp_path / "inputs.csv")
     build_generator(32, 4, 1, seed=1).save(tmp_path / "generator.keras")
     return tmp_path
 
 
-def run(inputs, count, seed=5):
+def synthesize(inputs, count, seed=5):
     folder = inputs / f"out{count}-{seed}"
-    synthesize(
-        inputs / "generator.keras",
-        inputs / "images.npy",
-        inputs / "frames.csv",
-        inputs / "images.npy",
-        inputs / "manifest.csv",
-        inputs / "holdout.csv",
-        folder / "synthetic.csv",
-        folder / "synthetic.npy",
-        folder / "png",
-        count=count,
-        source_class="well",
-        target_class="ill",
-        gan_size=32,
+    run(
+        generator=inputs / "generator.keras",
+        seen=inputs / "inputs.csv",
+        frames=[inputs / "images.npy", inputs / "frames.csv"],
+        images=inputs / "images.npy",
+        table=folder / "synthetic.csv",
+        synthetic=folder / "synthetic.npy",
+        pictures=folder / "png",
+        number=count,
         seed=seed,
+        threads=1,
     )
     return pd.read_csv(folder / "synthetic.csv", dtype=str), np.load(folder / "synthetic.npy")
 
 
 def test_made_from_training_images_of_the_source_class_without_repetition(inputs):
-    table, images = run(inputs, 6)
+    table, images = synthesize(inputs, 6)
     assert set(table["source_image_id"]) == {f"a-0{i}" for i in (0, 1, 3, 4, 6, 7)}
     assert list(table["image_id"]) == [f"synthetic-{i}" for i in table["source_image_id"]]
     assert set(table["label"]) == {"ill"}
@@ -70,14 +62,14 @@ def test_made_from_training_images_of_the_source_class_without_repetition(inputs
 
 
 def test_array_rows_and_pictures_are_the_rows_of_the_table(inputs):
-    table, images = run(inputs, 4)
+    table, images = synthesize(inputs, 4)
     for path, image in zip(table["path"], images, strict=True):
         np.testing.assert_array_equal(cv2.imread(path, cv2.IMREAD_GRAYSCALE), image)
 
 
 @pytest.mark.parametrize("inputs", [32], indirect=True)
 def test_image_is_the_translation_of_its_source(inputs):
-    table, images = run(inputs, 3)
+    table, images = synthesize(inputs, 3)
     model = build_generator(32, 4, 1, seed=1)
     originals = np.load(inputs / "images.npy")
     for image_id, image in zip(table["source_image_id"], images, strict=True):
@@ -92,23 +84,23 @@ def test_an_unchanged_image_stays_as_sharp_as_it_was(tmp_path):
     identity = keras.Model(inputs, keras.layers.Activation("linear")(inputs))
     images = np.random.default_rng(0).integers(0, 256, (2, 96, 96), dtype=np.uint8)
     where = [whole(image)[0] for image in images]
-    np.testing.assert_array_equal(translate(identity, images, images, where, 32), images)
+    np.testing.assert_array_equal(translate(identity, images, images, where), images)
 
 
 def test_fewer_images_are_the_first_of_more(inputs):
-    few, few_images = run(inputs, 2)
-    many, many_images = run(inputs, 5)
+    few, few_images = synthesize(inputs, 2)
+    many, many_images = synthesize(inputs, 5)
     assert list(few["image_id"]) == list(many["image_id"][:2])
     np.testing.assert_array_equal(few_images, many_images[:2])
 
 
-def test_another_seed_draws_other_images(inputs):
-    drawn = {tuple(run(inputs, 3, seed)[0]["image_id"]) for seed in range(4)}
-    assert len(drawn) > 1
+def test_another_seed_samples_other_images(inputs):
+    sampled = {tuple(synthesize(inputs, 3, seed)[0]["image_id"]) for seed in range(4)}
+    assert len(sampled) > 1
 
 
 def test_none_asked_gives_valid_empty_files(inputs):
-    table, images = run(inputs, 0)
+    table, images = synthesize(inputs, 0)
     assert len(table) == 0
     assert list(table.columns) == ["image_id", "path", "label", "source_image_id", "patient_id"]
     assert images.shape == (0, 40, 40)
@@ -118,4 +110,4 @@ def test_none_asked_gives_valid_empty_files(inputs):
 
 def test_more_than_there_are_is_an_error_with_both_numbers(inputs):
     with pytest.raises(InputError, match=r"7 synthetic images.*6 training images"):
-        run(inputs, 7)
+        synthesize(inputs, 7)

@@ -1,11 +1,24 @@
-"""The CycleGAN and the synthetic images it makes of training images."""
+"""The CycleGAN, the synthetic images it makes of training images, what they are and whether they help."""
 
 GAN_SETTINGS = {
-    key: value
-    for key, value in config["cyclegan"].items()
-    if key not in ("per_fold", "region")
+    **{
+        key: value
+        for key, value in config["cyclegan"].items()
+        if key not in ("per_fold", "region")
+    },
+    "seed": config["seed"],
+    "mixed_precision": config["performance"]["mixed_precision"],
+    "xla": config["performance"]["xla"],
 }
-FOLDS_OF_GAN = FOLDS if config["cyclegan"]["per_fold"] else []
+# One CycleGAN learns from all training images; with `per_fold` one more for each fold, without its images.
+WITHOUT = [
+    "",
+    *(f"_{fold}" for fold in FOLDS if config["cyclegan"]["per_fold"]),
+]
+
+
+wildcard_constraints:
+    without=r"(_fold\d+)?",
 
 
 rule frames:
@@ -15,170 +28,106 @@ rule frames:
         lungs=f"{RUN}/images/lungs.npy",
         lungs_table=f"{RUN}/data/lungs.csv",
     output:
-        images=update(f"{RUN}/images/frames.npy"),
+        frames=update(f"{RUN}/images/frames.npy"),
         table=update(f"{RUN}/data/frames.csv"),
-    log:
-        f"{RUN}/logs/frames.log",
-    benchmark:
-        f"{RUN}/benchmarks/frames.tsv"
-    conda:
-        ENVIRONMENT
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(60),
+        **job(2000, 60),
     params:
         region=config["cyclegan"]["region"],
-        code=code("cyclegan/frames"),
+        step=step("cyclegan/frames"),
     message:
-        "Cutting out what the CycleGAN sees"
+        "Cropping what the CycleGAN sees"
     script:
-        "../scripts/cyclegan/frames.py"
+        "../scripts/run.py"
 
 
 rule cyclegan:
     input:
         images=f"{RUN}/images/frames.npy",
         manifest=f"{RUN}/data/manifest.csv",
-        holdout=f"{RUN}/data/holdout.csv",
+        # The folds are no matter of the CycleGAN of all.
+        split=branch(
+            lambda wildcards: wildcards.without,
+            then=f"{RUN}/data/split.csv",
+            otherwise=f"{RUN}/data/holdout.csv",
+        ),
     output:
-        generator=update(f"{RUN}/cyclegan/generator.keras"),
-        backward=update(f"{RUN}/cyclegan/backward_generator.keras"),
-        losses=update(f"{RUN}/cyclegan/losses.csv"),
-        seen=update(f"{RUN}/cyclegan/inputs.csv"),
+        generators=[
+            update(f"{RUN}/cyclegan{{without}}/{name}.keras")
+            for name in ("generator", "backward_generator")
+        ],
+        losses_table=update(f"{RUN}/cyclegan{{without}}/losses.csv"),
+        seen=update(f"{RUN}/cyclegan{{without}}/inputs.csv"),
         samples=report(
-            update(f"{RUN}/figures/cyclegan_samples.png"),
+            update(f"{RUN}/figures/cyclegan_samples{{without}}.png"),
             category="CycleGAN",
             caption="../report/cyclegan_samples.rst",
-            labels={"figure": "sample grid"},
+            labels={"figure": "sample grid{without}"},
         ),
     log:
-        f"{RUN}/logs/cyclegan.log",
-    benchmark:
-        f"{RUN}/benchmarks/cyclegan.tsv"
-    conda:
-        ENVIRONMENT
+        f"{RUN}/logs/cyclegan{{without}}.log",
     threads: THREADS
     resources:
-        gpu=1,
-        mem_mb=memory(6000),
-        runtime=minutes(600),
+        **job(6000, 600, gpu=1),
     params:
         settings=GAN_SETTINGS,
-        seed=config["seed"],
-        mixed_precision=config["performance"]["mixed_precision"],
-        xla=config["performance"]["xla"],
-        code=code("cyclegan/cyclegan"),
+        left_out_fold=lambda wildcards: (
+            int(wildcards.without.removeprefix("_fold")) if wildcards.without else None
+        ),
+        step=step("cyclegan/cyclegan"),
     message:
-        "Training the CycleGAN"
+        "Training the CycleGAN{wildcards.without}"
     script:
-        "../scripts/cyclegan/cyclegan.py"
+        "../scripts/run.py"
 
 
 rule synthesize:
     input:
-        generator=f"{RUN}/cyclegan/generator.keras",
-        frames=f"{RUN}/images/frames.npy",
-        frames_table=f"{RUN}/data/frames.csv",
+        generator=f"{RUN}/cyclegan{{without}}/generator.keras",
+        seen=f"{RUN}/cyclegan{{without}}/inputs.csv",
+        frames=[f"{RUN}/images/frames.npy", f"{RUN}/data/frames.csv"],
         images=f"{RUN}/images/manifest.npy",
-        manifest=f"{RUN}/data/manifest.csv",
-        holdout=f"{RUN}/data/holdout.csv",
     output:
-        table=update(f"{RUN}/data/synthetic.csv"),
-        images=update(f"{RUN}/images/synthetic.npy"),
-        pictures=update(directory(f"{RUN}/synthetic")),
+        table=update(f"{RUN}/data/synthetic{{without}}.csv"),
+        synthetic=update(f"{RUN}/images/synthetic{{without}}.npy"),
+        pictures=update(directory(f"{RUN}/synthetic{{without}}")),
     log:
-        f"{RUN}/logs/synthesize.log",
-    benchmark:
-        f"{RUN}/benchmarks/synthesize.tsv"
-    conda:
-        ENVIRONMENT
+        f"{RUN}/logs/synthesize{{without}}.log",
     threads: THREADS
     resources:
-        gpu=1,
-        mem_mb=memory(4000),
-        runtime=minutes(30),
+        **job(4000, 30, gpu=1),
     params:
-        images=SYNTHETIC,
-        source_class=config["cyclegan"]["source_class"],
-        target_class=config["cyclegan"]["target_class"],
-        gan_size=config["cyclegan"]["image_size"],
+        number=SYNTHETIC,
         seed=config["seed"],
-        code=code("cyclegan/synthesize"),
+        step=step("cyclegan/synthesize"),
     message:
         "Making synthetic images"
     script:
-        "../scripts/cyclegan/synthesize.py"
+        "../scripts/run.py"
 
 
 rule cycle_error:
     input:
-        generator=f"{RUN}/cyclegan/generator.keras",
-        backward=f"{RUN}/cyclegan/backward_generator.keras",
-        images=f"{RUN}/images/frames.npy",
+        generators=expand(
+            f"{RUN}/cyclegan/{{name}}.keras", name=["generator", "backward_generator"]
+        ),
+        frames=f"{RUN}/images/frames.npy",
         manifest=f"{RUN}/data/manifest.csv",
         holdout=f"{RUN}/data/holdout.csv",
         synthetic=f"{RUN}/data/synthetic.csv",
     output:
-        update(f"{RUN}/tables/cycle_error.csv"),
-    log:
-        f"{RUN}/logs/cycle_error.log",
-    benchmark:
-        f"{RUN}/benchmarks/cycle_error.tsv"
-    conda:
-        ENVIRONMENT
+        table=update(f"{RUN}/tables/cycle_error.csv"),
     threads: THREADS
     resources:
-        gpu=1,
-        mem_mb=memory(4000),
-        runtime=minutes(30),
+        **job(4000, 30, gpu=1),
     params:
         source_class=config["cyclegan"]["source_class"],
-        gan_size=config["cyclegan"]["image_size"],
         seed=config["seed"],
-        code=code("cyclegan/cycle_error"),
+        step=step("cyclegan/cycle_error"),
     message:
         "Translating images there and back"
     script:
-        "../scripts/cyclegan/cycle_error.py"
-
-
-use rule cyclegan as cyclegan_of_fold with:
-    input:
-        images=f"{RUN}/images/frames.npy",
-        manifest=f"{RUN}/data/manifest.csv",
-        holdout=f"{RUN}/data/split.csv",
-    output:
-        generator=update(f"{RUN}/cyclegan/{{fold}}/generator.keras"),
-        backward=update(f"{RUN}/cyclegan/{{fold}}/backward_generator.keras"),
-        losses=update(f"{RUN}/cyclegan/{{fold}}/losses.csv"),
-        seen=update(f"{RUN}/cyclegan/{{fold}}/inputs.csv"),
-        samples=update(f"{RUN}/cyclegan/{{fold}}/samples.png"),
-    log:
-        f"{RUN}/logs/cyclegan/{{fold}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/cyclegan/{{fold}}.tsv"
-    message:
-        "Training the CycleGAN without {wildcards.fold}"
-
-
-use rule synthesize as synthesize_of_fold with:
-    input:
-        generator=f"{RUN}/cyclegan/{{fold}}/generator.keras",
-        frames=f"{RUN}/images/frames.npy",
-        frames_table=f"{RUN}/data/frames.csv",
-        images=f"{RUN}/images/manifest.npy",
-        manifest=f"{RUN}/data/manifest.csv",
-        holdout=f"{RUN}/data/split.csv",
-    output:
-        table=update(f"{RUN}/data/synthetic_{{fold}}.csv"),
-        images=update(f"{RUN}/images/synthetic_{{fold}}.npy"),
-        pictures=update(directory(f"{RUN}/synthetic_{{fold}}")),
-    log:
-        f"{RUN}/logs/synthesize/{{fold}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/synthesize/{{fold}}.tsv"
-    message:
-        "Making synthetic images without {wildcards.fold}"
+        "../scripts/run.py"
 
 
 rule lineage:
@@ -187,33 +136,20 @@ rule lineage:
         frames=f"{RUN}/images/frames.npy",
         manifest=f"{RUN}/data/manifest.csv",
         split=f"{RUN}/data/split.csv",
-        seen=[
-            f"{RUN}/cyclegan/inputs.csv",
-            *expand(f"{RUN}/cyclegan/{{fold}}/inputs.csv", fold=FOLDS_OF_GAN),
-        ],
-        synthetic=[
-            f"{RUN}/data/synthetic.csv",
-            *expand(f"{RUN}/data/synthetic_{{fold}}.csv", fold=FOLDS_OF_GAN),
-        ],
+        seen=expand(f"{RUN}/cyclegan{{without}}/inputs.csv", without=WITHOUT),
+        synthetic=expand(f"{RUN}/data/synthetic{{without}}.csv", without=WITHOUT),
     output:
-        table("lineage", "What the CycleGANs saw"),
-    log:
-        f"{RUN}/logs/lineage.log",
-    benchmark:
-        f"{RUN}/benchmarks/lineage.tsv"
-    conda:
-        ENVIRONMENT
+        table=table("lineage", "What the CycleGANs saw"),
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
+        **job(1000, 10),
     params:
-        names=["all", *FOLDS_OF_GAN],
+        names=["all" if not fold else fold[1:] for fold in WITHOUT],
         by_patient=config["split"]["unit"] == "patient",
-        code=code("cyclegan/lineage"),
+        step=step("cyclegan/lineage"),
     message:
         "Checking that no CycleGAN saw an image that it must not have seen"
     script:
-        "../scripts/cyclegan/lineage.py"
+        "../scripts/run.py"
 
 
 if SYNTHETIC:

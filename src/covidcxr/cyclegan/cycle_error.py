@@ -1,6 +1,7 @@
 """How well the backward generator restores what the forward generator translated."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -24,42 +25,39 @@ from covidcxr.seeding import integer_seed
 log = logging.getLogger("covidcxr")
 
 NOISE = 2.0
-"""Standard deviation, in grey levels, of the noise that no eye sees in a film."""
+"""Standard deviation, in grey levels, of the noise that no eye sees in an image."""
 BATCH = 8
 
 
-def write_cycle_error(
-    forward: str | Path,
-    backward: str | Path,
-    images: str | Path,
+def run(
+    *,
+    generators: Sequence[str | Path],
+    frames: str | Path,
     manifest: str | Path,
     holdout: str | Path,
     synthetic: str | Path,
-    output: str | Path,
-    *,
+    table: str | Path,
     source_class: str,
-    gan_size: int,
     seed: int,
-    threads: int = 1,
+    threads: int,
 ) -> None:
     """Translate images there and back, and write how far the result is from the start.
 
     Parameters
     ----------
-    forward, backward
-        `.keras` files of the generators, float32 [n, gan_size, gan_size, 1] in [-1, 1] to the same.
-    images
+    generators
+        `.keras` files, forward and backward, float32 [n, s, s, 1] in [-1, 1] to the same.
+    frames
         `images/frames.npy`, uint8 [n, size, size].
     manifest, holdout, synthetic
         Tables of the run.
-    output
-        CSV, a row for each image that was translated into a synthetic one (split `train`) and each
-        test image of `source_class` (`test`, which no generator has seen): image_id, patient_id,
-        split, change, cycle_error, cycle_error_rounded, cycle_error_noisy; see `cycle_errors`.
+    table
+        CSV to write, a row for each image that was translated into a synthetic one (split `train`)
+        and each test image of `source_class` (`test`, which no generator has seen): image_id,
+        patient_id, split, change, cycle_error, cycle_error_rounded, cycle_error_noisy; see
+        `cycle_errors`.
     source_class
         Class that is translated.
-    gan_size
-        Side of the generators' images, in pixels.
     seed
         Of the run.
     threads
@@ -72,21 +70,23 @@ def write_cycle_error(
     """
     configure(threads=threads, seed=integer_seed(seed, "cycle_error"))
     real = read_manifest(manifest)
-    pictures = open_rows(images, manifest, len(real))
+    seen = open_rows(frames, manifest, len(real))
     split = read_table(holdout, ["image_id", "split"]).set_index("image_id")["split"]
     real["split"] = real["image_id"].map(split)
     translated = read_table(synthetic, ["source_image_id"])["source_image_id"]
     chosen = real["image_id"].isin(translated) | (
         (real["label"] == source_class) & (real["split"] == "test")
     )
+    forward, backward = map(keras.models.load_model, generators)
+    size = forward.input_shape[1]
     errors = cycle_errors(
-        keras.models.load_model(forward),
-        keras.models.load_model(backward),
-        np.stack([resize(pictures[row], gan_size) for row in np.flatnonzero(chosen)]),
+        forward,
+        backward,
+        np.stack([resize(seen[row], size) for row in np.flatnonzero(chosen)]),
         random_generator(seed, "cycle_error"),
     )
     rows = real.loc[chosen, ["image_id", "patient_id", "split"]].reset_index(drop=True)
-    write_table(rows.join(errors), output)
+    write_table(rows.join(errors), table)
     log.info("%d images translated there and back", len(rows))
 
 
@@ -106,7 +106,7 @@ def cycle_errors(
     images
         uint8 [n, size, size], at the generators' size.
     rng
-        Draws the noise.
+        Of the noise.
 
     Returns
     -------

@@ -30,7 +30,7 @@ from covidcxr.cyclegan.inputs import (
     training_rows,
 )
 from covidcxr.cyclegan.networks import Blocks, build_discriminator, build_generator
-from covidcxr.cyclegan.pool import Exchange, ImagePool
+from covidcxr.cyclegan.pool import ImagePool
 from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
@@ -44,7 +44,7 @@ log = logging.getLogger("covidcxr")
 BETA_1 = 0.5
 LOG_EVERY = 10
 SAMPLES = 8
-AUGMENTED = (1, 1, 2, 2)
+AUGMENTED = 6
 """Images that a step augments: the new target and source image for the generators' losses, then a
 real and a shown one for the source and for the target discriminator."""
 LOSSES = (
@@ -62,7 +62,11 @@ LOSSES = (
 
 @dataclass(frozen=True)
 class CycleGANSettings:
-    """Settings of a training, the keys of `cyclegan` in the config; its schema explains them."""
+    """Settings of a training.
+
+    The keys of `cyclegan` in the config, which its schema explains; the run's seed; whether to
+    compute in half precision (for a GPU), and whether to compile the steps with XLA.
+    """
 
     source_class: str
     target_class: str
@@ -77,6 +81,9 @@ class CycleGANSettings:
     pool_size: int
     ema_decay: float
     checkpoint_every: int
+    seed: int
+    mixed_precision: bool = False
+    xla: bool = False
 
     def __post_init__(self) -> None:
         if self.source_class == self.target_class:
@@ -131,56 +138,64 @@ class Networks:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step takes in; `augmentation` as `make_step` tells."""
+    """What one step takes in.
+
+    Attributes
+    ----------
+    source, target
+        float32 [1, size, size, 1] in [-1, 1].
+    places
+        Of the new images in the pools of source and of target images, see `ImagePool.choose`.
+    augmentation
+        float32 [4, 6], the random numbers of `losses.augment` for the images of `AUGMENTED`.
+    """
 
     source: Unit
     target: Unit
-    source_exchange: Exchange
-    target_exchange: Exchange
+    places: tuple[int | None, int | None]
     augmentation: Unit
 
 
-def build_networks(
-    settings: CycleGANSettings,
-    seed: int,
-    *,
-    mixed_precision: bool,
-    blocks: Blocks = FAST,
-    adam: type[keras.optimizers.Adam] = FusedAdam,
-) -> Networks:
+@dataclass(frozen=True)
+class Steps:
+    """The two halves of a training step, each one graph; see `make_steps`."""
+
+    translate: Callable[..., Any]
+    judge: Callable[..., Any]
+
+
+def build_networks(settings: CycleGANSettings, blocks: Blocks = FAST) -> Networks:
     """Return networks with their initial weights, and optimizers whose variables exist already.
 
     To be saved, the weights of the networks of `blocks` move to plain ones: `averaged_generators`.
     """
-
-    def translator(name: str) -> keras.Model:
-        return build_generator(
-            settings.image_size,
-            settings.filters,
+    size, filters = settings.image_size, settings.filters
+    forward, backward = (
+        build_generator(
+            size,
+            filters,
             settings.residual_blocks,
-            seed=integer_seed(seed, "cyclegan", name),
+            seed=integer_seed(settings.seed, "cyclegan", name),
             name=name,
             blocks=blocks,
         )
-
-    def discriminator(name: str) -> keras.Model:
-        return build_discriminator(
-            settings.image_size,
-            settings.filters,
-            seed=integer_seed(seed, "cyclegan", name),
+        for name in ("forward", "backward")
+    )
+    of_source, of_target = (
+        build_discriminator(
+            size,
+            filters,
+            seed=integer_seed(settings.seed, "cyclegan", name),
             name=name,
             blocks=blocks,
         )
+        for name in ("discriminator_source", "discriminator_target")
+    )
 
     def optimizer() -> keras.optimizers.Optimizer:
-        plain = adam(settings.learning_rate, beta_1=BETA_1)
-        return keras.optimizers.LossScaleOptimizer(plain) if mixed_precision else plain
+        adam = FusedAdam(settings.learning_rate, beta_1=BETA_1)
+        return keras.optimizers.LossScaleOptimizer(adam) if settings.mixed_precision else adam
 
-    forward, backward = translator("forward"), translator("backward")
-    of_source, of_target = (
-        discriminator("discriminator_source"),
-        discriminator("discriminator_target"),
-    )
     generator_weights = pack(forward.trainable_variables + backward.trainable_variables)
     discriminator_weights = pack(of_source.trainable_variables + of_target.trainable_variables)
     networks = Networks(
@@ -196,7 +211,7 @@ def build_networks(
     )
     networks.generator_optimizer.build([networks.generator_weights])
     networks.discriminator_optimizer.build([networks.discriminator_weights])
-    if mixed_precision:
+    if settings.mixed_precision:
         for model in (forward, backward, of_source, of_target):
             set_precision(model, "mixed_float16")
     return networks
@@ -214,54 +229,44 @@ def unpack(vector: tf.Tensor, variables: Sequence[keras.Variable]) -> None:
         variable.assign(tf.reshape(part, variable.shape))
 
 
-def make_step(
-    networks: Networks, settings: CycleGANSettings, *, xla: bool
-) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """Return the training step, one graph for all losses and both optimizers.
+def make_steps(networks: Networks, settings: CycleGANSettings) -> Steps:
+    """Return the two halves of a training step; the first trains generators, the second judges.
 
-    The step takes source and target image, float32 [1, size, size, 1]; the past image and whether
-    to use it, for the source and for the target discriminator; the draws of `losses.augment` for
-    the images of `AUGMENTED`, float32 [4, 6]; and the decay of the moving average. It returns the
-    losses, float32 [8] in the order of `LOSSES`, and the new images: the target image translated
-    to the source class and the source image translated to the target class, float32
-    [1, size, size, 1].
+    `translate` takes source and target image, float32 [1, size, size, 1]; the random numbers of
+    `losses.augment` for the translations, float32 [4, 2]; and the decay of the moving average. It
+    returns the first six `LOSSES`, float32 [6], and the new images: the target image translated to
+    the source class and the source image translated to the target class.
+
+    `judge` takes source and target image, what to show for a translation to either class, and the
+    random numbers for a real and a shown image of either class, float32 [4, 4]. It returns the
+    other `LOSSES`, float32 [2].
     """
     n = networks
 
-    def scores(discriminator: keras.Model, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        augmented = losses.augment(images, draws)
+    def scores(discriminator: keras.Model, images: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
+        augmented = losses.augment(images, random)
         return tf.cast(discriminator(augmented, training=True), tf.float32)
 
-    def translate(model: keras.Model, images: tf.Tensor) -> tf.Tensor:
+    def translated(model: keras.Model, images: tf.Tensor) -> tf.Tensor:
         return tf.cast(model(images, training=True), tf.float32)
 
-    @tf.function(jit_compile=xla, autograph=False)
-    def step(
-        source: tf.Tensor,
-        target: tf.Tensor,
-        past_source: tf.Tensor,
-        use_past_source: tf.Tensor,
-        past_target: tf.Tensor,
-        use_past_target: tf.Tensor,
-        augmentation: tf.Tensor,
-        decay: tf.Tensor,
+    @tf.function(jit_compile=settings.xla, autograph=False)
+    def translate(
+        source: tf.Tensor, target: tf.Tensor, random: tf.Tensor, decay: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        draws = tf.split(augmentation, AUGMENTED, axis=1)
         with tf.GradientTape() as tape:
             # Instance normalisation knows no batch: translation and identity go through as one.
             made_target, same_target = tf.split(
-                translate(n.forward, tf.concat([source, target], 0)), 2
+                translated(n.forward, tf.concat([source, target], 0)), 2
             )
             made_source, same_source = tf.split(
-                translate(n.backward, tf.concat([target, source], 0)), 2
+                translated(n.backward, tf.concat([target, source], 0)), 2
             )
-            back_source = translate(n.backward, made_target)
-            back_target = translate(n.forward, made_source)
             parts = [
-                losses.adversarial_loss(scores(n.target_discriminator, made_target, draws[0])),
-                losses.adversarial_loss(scores(n.source_discriminator, made_source, draws[1])),
-                losses.absolute_difference(back_source, source),
-                losses.absolute_difference(back_target, target),
+                losses.adversarial_loss(scores(n.target_discriminator, made_target, random[:, :1])),
+                losses.adversarial_loss(scores(n.source_discriminator, made_source, random[:, 1:])),
+                losses.absolute_difference(translated(n.backward, made_target), source),
+                losses.absolute_difference(translated(n.forward, made_source), target),
                 losses.absolute_difference(same_source, source),
                 losses.absolute_difference(same_target, target),
             ]
@@ -272,80 +277,102 @@ def make_step(
                 + settings.identity_weight * (parts[4] + parts[5])
             )
             scaled = n.generator_optimizer.scale_loss(total)
-        generator_gradients = tape.gradient(scaled, n.generator_variables)
-
-        shown_source = tf.where(use_past_source, past_source, made_source)
-        shown_target = tf.where(use_past_target, past_target, made_target)
-        with tf.GradientTape() as tape:
-            for model, real, shown, chance in (
-                (n.source_discriminator, source, shown_source, draws[2]),
-                (n.target_discriminator, target, shown_target, draws[3]),
-            ):
-                both = scores(model, tf.concat([real, tf.stop_gradient(shown)], 0), chance)
-                parts.append(losses.discriminator_loss(*tf.split(both, 2)))
-            scaled = n.discriminator_optimizer.scale_loss(parts[6] + parts[7])
-        discriminator_gradients = tape.gradient(scaled, n.discriminator_variables)
-
-        for optimizer, gradients, weights, variables in (
-            (
-                n.generator_optimizer,
-                generator_gradients,
-                n.generator_weights,
-                n.generator_variables,
-            ),
-            (
-                n.discriminator_optimizer,
-                discriminator_gradients,
-                n.discriminator_weights,
-                n.discriminator_variables,
-            ),
-        ):
-            optimizer.apply([pack(gradients)], [weights])
-            unpack(weights.value, variables)
+        gradients = tape.gradient(scaled, n.generator_variables)
+        n.generator_optimizer.apply([pack(gradients)], [n.generator_weights])
+        unpack(n.generator_weights.value, n.generator_variables)
         change = n.generator_weights.value - n.generator_average.value
         n.generator_average.assign_add((1.0 - decay) * change)
         return tf.stack(parts), made_source, made_target
 
-    return step
+    @tf.function(jit_compile=settings.xla, autograph=False)
+    def judge(
+        source: tf.Tensor,
+        target: tf.Tensor,
+        shown_source: tf.Tensor,
+        shown_target: tf.Tensor,
+        random: tf.Tensor,
+    ) -> tf.Tensor:
+        parts = []
+        with tf.GradientTape() as tape:
+            for model, real, shown, numbers in (
+                (n.source_discriminator, source, shown_source, random[:, :2]),
+                (n.target_discriminator, target, shown_target, random[:, 2:]),
+            ):
+                both = scores(model, tf.concat([real, shown], 0), numbers)
+                parts.append(losses.discriminator_loss(*tf.split(both, 2)))
+            scaled = n.discriminator_optimizer.scale_loss(parts[0] + parts[1])
+        gradients = tape.gradient(scaled, n.discriminator_variables)
+        n.discriminator_optimizer.apply([pack(gradients)], [n.discriminator_weights])
+        unpack(n.discriminator_weights.value, n.discriminator_variables)
+        return tf.stack(parts)
+
+    return Steps(translate, judge)
 
 
-def draw_batch(
+def sample_batch(
     iteration: int,
-    source: Grey,
-    target: Grey,
-    source_pool: ImagePool,
-    target_pool: ImagePool,
-    size: int,
-    seed: int,
+    images: tuple[Grey, Grey],
+    pools: tuple[ImagePool, ImagePool],
+    settings: CycleGANSettings,
 ) -> Batch:
-    """Return the inputs of step `iteration`, which follow from it, `seed` and the pools alone."""
-    rng = generator(seed, "cyclegan", iteration)
-    return Batch(
-        source=random_crop(source[position(iteration, len(source), seed, "source")], size, rng),
-        target=random_crop(target[position(iteration, len(target), seed, "target")], size, rng),
-        source_exchange=source_pool.draw(rng),
-        target_exchange=target_pool.draw(rng),
-        augmentation=rng.random((4, sum(AUGMENTED)), np.float32),
+    """Return the inputs of step `iteration`, determined by it, the seed and the pools alone.
+
+    Parameters
+    ----------
+    images, pools
+        Of the source and of the target class.
+    """
+    rng = generator(settings.seed, "cyclegan", iteration)
+    source, target = (
+        random_crop(
+            part[position(iteration, len(part), settings.seed, domain)], settings.image_size, rng
+        )[None]
+        for part, domain in zip(images, ("source", "target"), strict=True)
     )
+    places = pools[0].choose(rng), pools[1].choose(rng)
+    return Batch(source, target, places, rng.random((4, AUGMENTED), np.float32))
 
 
-def train_cyclegan(
+def advance(
+    steps: Steps,
+    batch: Batch,
+    iteration: int,
+    pools: tuple[ImagePool, ImagePool],
+    settings: CycleGANSettings,
+) -> np.ndarray:
+    """Do step `iteration`, with the pools between its halves; return its losses, float32 [8]."""
+    decay = losses.average_decay(iteration, limit=settings.ema_decay)
+    of_generators, *made = steps.translate(
+        tf.constant(batch.source),
+        tf.constant(batch.target),
+        tf.constant(batch.augmentation[:, :2]),
+        tf.constant(decay, tf.float32),
+    )
+    shown = [
+        tf.constant(pool.exchange(place, new.numpy()))
+        for pool, place, new in zip(pools, batch.places, made, strict=True)
+    ]
+    of_discriminators = steps.judge(
+        tf.constant(batch.source),
+        tf.constant(batch.target),
+        *shown,
+        tf.constant(batch.augmentation[:, 2:]),
+    )
+    return np.concatenate([of_generators.numpy(), of_discriminators.numpy()])
+
+
+def run(
+    *,
     images: str | Path,
     manifest: str | Path,
-    holdout: str | Path,
-    output_generator: str | Path,
-    output_backward: str | Path,
-    losses_csv: str | Path,
-    samples_png: str | Path,
-    seen_csv: str | Path,
-    *,
-    left_out_fold: int | None = None,
-    checkpoints: str | Path,
+    split: str | Path,
+    generators: Sequence[str | Path],
+    losses_table: str | Path,
+    seen: str | Path,
+    samples: str | Path,
     settings: Mapping[str, Any],
-    seed: int,
+    left_out_fold: int | None = None,
     threads: int,
-    mixed_precision: bool = False,
-    xla: bool = False,
 ) -> None:
     """Train a CycleGAN on the training images of two classes.
 
@@ -356,32 +383,25 @@ def train_cyclegan(
     ----------
     images
         `images/frames.npy`, uint8 [n, size, size].
-    manifest, holdout
+    manifest, split
         Tables of the images; only images whose split is `train` are used.
-    output_generator, output_backward
-        `.keras` files to write: source to target class, and target to source class; both float32
-        [n, s, s, 1] in [-1, 1] to the same, with the moving average of the trained weights.
-    losses_csv
-        Table to write: `iteration`, `learning_rate` and the `LOSSES`, means over ten steps.
-    samples_png
+    generators
+        Two `.keras` files to write: source to target class, and target to source class; both
+        float32 [n, s, s, 1] in [-1, 1] to the same, with the moving average of the trained weights.
+        Checkpoints, and samples on the way, stand in a folder beside them until the end.
+    losses_table
+        CSV to write: `iteration`, `learning_rate` and the `LOSSES`, means over ten steps.
+    seen
+        CSV to write: every image that was fed to the networks, see `inputs.seen_table`.
+    samples
         Picture to write; rows are source images, translated, translated back, and target images.
-    seen_csv
-        Table to write: every image that was fed to the networks, see `inputs.seen_table`.
-    left_out_fold
-        Fold whose images are not used either; `holdout` is then `split.csv`. Its training starts
-        from the same weights as the one on all folds.
-    checkpoints
-        Folder for checkpoints and samples on the way; removed in the end.
     settings
         Fields of `CycleGANSettings`.
-    seed
-        The run's seed.
+    left_out_fold
+        Fold whose images are not used either; `split` is then `split.csv`. Its training starts from
+        the same weights as the one on all folds.
     threads
         CPU threads.
-    mixed_precision
-        Compute in half precision (for a GPU).
-    xla
-        Compile the step with XLA.
 
     Raises
     ------
@@ -389,49 +409,65 @@ def train_cyclegan(
         If a class has no training image, the tables do not fit, or a loss is no longer finite.
     """
     options = CycleGANSettings(**settings)
-    configure(threads=threads, seed=integer_seed(seed, "cyclegan"))
-    tables = images, manifest, holdout
-    source, source_rows = training_rows(*tables, options.source_class, left_out_fold)
-    target, target_rows = training_rows(*tables, options.target_class, left_out_fold)
+    configure(threads=threads, seed=integer_seed(options.seed, "cyclegan"))
+    (source, source_rows), (target, target_rows) = (
+        training_rows(images, manifest, split, label, left_out_fold)
+        for label in (options.source_class, options.target_class)
+    )
     log.info(
         "CycleGAN of %d '%s' and %d '%s' training images at %d px",
         len(source), options.source_class, len(target), options.target_class, options.image_size,
     )  # fmt: skip
-    networks = build_networks(options, seed, mixed_precision=mixed_precision)
-    digest = training_digest(
-        options, source, target, seed=seed, mixed_precision=mixed_precision, xla=xla
-    )
-    pools = ImagePool(options.pool_size), ImagePool(options.pool_size)
-    history = np.zeros((options.iterations, len(LOSSES)), np.float32)
-    start = _restore(checkpoints, digest, networks, pools, history)
+    checkpoints = Path(generators[0]).parent / "checkpoints"
+    networks, history = train((source, target), checkpoints, options)
+    averaged = averaged_generators(networks, options)
+    for model, path in zip(averaged, generators, strict=True):
+        with atomic(path) as temporary:
+            model.save(temporary)
+    write_table(loss_table(history, options), losses_table)
+    write_table(seen_table(source, source_rows, target, target_rows), seen)
+    write_samples(averaged, (source, target), samples)
+    checkpoint.remove(checkpoints)
 
-    step = make_step(networks, options, xla=xla)
+
+def train(
+    images: tuple[Grey, Grey], checkpoints: Path, settings: CycleGANSettings
+) -> tuple[Networks, np.ndarray]:
+    """Train on images of the source and the target class, from the newest checkpoint on.
+
+    Returns
+    -------
+    tuple
+        The trained networks, and the losses of every step, float32 [iterations, 8].
+    """
+    networks = build_networks(settings)
+    digest = training_digest(settings, *images)
+    pools = ImagePool(settings.pool_size), ImagePool(settings.pool_size)
+    history = np.zeros((settings.iterations, len(LOSSES)), np.float32)
+    start = _restore(checkpoints, digest, networks, pools, history)
+    steps = make_steps(networks, settings)
     began = time.perf_counter()
-    bar = progress(range(start, options.iterations), desc="CycleGAN", initial=start,
-                   total=options.iterations, unit="step")  # fmt: skip
+    bar = progress(range(start, settings.iterations), desc="CycleGAN", initial=start,
+                   total=settings.iterations, unit="step")  # fmt: skip
     for iteration in bar:
-        batch = draw_batch(iteration, source, target, *pools, options.image_size, seed)
-        rate = learning_rate_at(iteration, options)
+        batch = sample_batch(iteration, images, pools, settings)
+        rate = learning_rate_at(iteration, settings)
         networks.generator_optimizer.learning_rate = rate
         networks.discriminator_optimizer.learning_rate = rate
-        history[iteration] = _advance(step, batch, iteration, pools, options)
+        history[iteration] = advance(steps, batch, iteration, pools, settings)
         done = iteration + 1
         if iteration == start:
             log.info("first step, tracing included: %.1f s", time.perf_counter() - began)
-        _check_finite(history[iteration], done, options)
-        if done % options.checkpoint_every == 0 and done < options.iterations:
+        if not np.isfinite(history[iteration]).all():
+            raise InputError(
+                f"CycleGAN training diverged by step {done}: a loss is not finite; lower "
+                f"cyclegan.learning_rate (now {settings.learning_rate})"
+            )
+        if done % settings.checkpoint_every == 0 and done < settings.iterations:
             checkpoint.save(checkpoints, done, digest, _state(networks, pools, history[:done]))
-            sample = Path(checkpoints) / f"samples-{done:08d}.png"
-            write_samples(*averaged_generators(networks, options), source, target, sample)
-
-    averaged = averaged_generators(networks, options)
-    for model, path in zip(averaged, (output_generator, output_backward), strict=True):
-        with atomic(path) as temporary:
-            model.save(temporary)
-    write_table(loss_table(history, options), losses_csv)
-    write_table(seen_table(source, source_rows, target, target_rows), seen_csv)
-    write_samples(*averaged, source, target, samples_png)
-    checkpoint.remove(checkpoints)
+            sample = checkpoints / f"samples-{done:08d}.png"
+            write_samples(averaged_generators(networks, settings), images, sample)
+    return networks, history
 
 
 def learning_rate_at(iteration: int, settings: CycleGANSettings) -> float:
@@ -444,12 +480,12 @@ def learning_rate_at(iteration: int, settings: CycleGANSettings) -> float:
     )
 
 
-def training_digest(settings: CycleGANSettings, source: Grey, target: Grey, **others: float) -> str:
+def training_digest(settings: CycleGANSettings, source: Grey, target: Grey) -> str:
     """Return a digest of all that a training depends on: settings, images, code, library versions.
 
     `checkpoint_every` is left out: it does not change the result.
     """
-    facts = asdict(settings) | others | {
+    facts = asdict(settings) | {
         "code": code_digest(__file__), "keras": keras.__version__, "tensorflow": tf.__version__,
         "checkpoint_every": None,
     }  # fmt: skip
@@ -489,13 +525,14 @@ def averaged_generators(
 
 
 def write_samples(
-    forward: keras.Model, backward: keras.Model, source: Grey, target: Grey, path: str | Path
+    generators: tuple[keras.Model, keras.Model], images: tuple[Grey, Grey], path: str | Path
 ) -> None:
     """Write a grid of eight columns, evenly spaced over the classes.
 
     Rows: source images, translated to the target class, translated back, and target images.
     """
-    originals, real = (_evenly(images, forward.input_shape[1]) for images in (source, target))
+    forward, backward = generators
+    originals, real = (_evenly(part, forward.input_shape[1]) for part in images)
     made = _one_by_one(forward, originals)
     rows = originals, made, _one_by_one(backward, made), real
     grid = np.concatenate([np.concatenate(list(row[..., 0]), axis=1) for row in rows])
@@ -511,39 +548,6 @@ def _evenly(images: Grey, size: int) -> Unit:
     """Return `SAMPLES` images evenly spaced over `images` (repeated if there are fewer)."""
     places = np.linspace(0, len(images) - 1, SAMPLES).astype(int)
     return to_unit_range(np.stack([resize(images[place], size) for place in places]))[..., None]
-
-
-def _advance(
-    step: Callable[..., Any],
-    batch: Batch,
-    iteration: int,
-    pools: tuple[ImagePool, ImagePool],
-    settings: CycleGANSettings,
-) -> np.ndarray:
-    """Do one step, hand the new translations to the pools, return the losses."""
-    exchanges = batch.source_exchange, batch.target_exchange
-    past = []
-    for exchange, stand_in in zip(exchanges, (batch.source, batch.target), strict=True):
-        image = stand_in if exchange.past is None else exchange.past
-        past += [tf.constant(image[None]), tf.constant(exchange.past is not None)]
-    values, *made = step(
-        tf.constant(batch.source[None]),
-        tf.constant(batch.target[None]),
-        *past,
-        tf.constant(batch.augmentation),
-        tf.constant(losses.average_decay(iteration, limit=settings.ema_decay), tf.float32),
-    )
-    for pool, exchange, new in zip(pools, exchanges, made, strict=True):
-        pool.put(exchange, new.numpy()[0])
-    return np.asarray(values.numpy())
-
-
-def _check_finite(values: np.ndarray, done: int, settings: CycleGANSettings) -> None:
-    if not np.isfinite(values).all():
-        raise InputError(
-            f"CycleGAN training diverged by step {done}: a loss is not finite; lower "
-            f"cyclegan.learning_rate (now {settings.learning_rate})"
-        )
 
 
 def _state(

@@ -1,4 +1,4 @@
-"""What CycleGAN training and synthesis read: a class's training images, and draws from them."""
+"""What CycleGAN training reads: a class's training images, and random crops of them."""
 
 import hashlib
 from pathlib import Path
@@ -25,7 +25,7 @@ Unit = npt.NDArray[np.float32]
 def training_rows(
     images: str | Path,
     manifest: str | Path,
-    holdout: str | Path,
+    split: str | Path,
     label: str,
     left_out_fold: int | None = None,
 ) -> tuple[Grey, pd.DataFrame]:
@@ -37,12 +37,12 @@ def training_rows(
         `.npy` file, uint8 [n, size, size], rows as in `manifest`.
     manifest
         `manifest.csv`.
-    holdout
+    split
         Table with `image_id` and `split`; only images with split `train` are returned.
     label
         The class.
     left_out_fold
-        Images of this fold are not returned; `holdout` is then `split.csv`, which tells folds.
+        Images of this fold are not returned; `split` is then `split.csv`, which has the folds.
 
     Returns
     -------
@@ -56,16 +56,16 @@ def training_rows(
     """
     table = read_manifest(manifest)
     array = open_rows(images, manifest, len(table))
-    split = (
-        read_table(holdout, ["image_id", "split"])
+    sides = (
+        read_table(split, ["image_id", "split"])
         if left_out_fold is None
-        else read_split(holdout).query("fold != @left_out_fold")
+        else read_split(split).query("fold != @left_out_fold")
     )
-    training = table["image_id"].isin(split.loc[split["split"] == "train", "image_id"])
+    training = table["image_id"].isin(sides.loc[sides["split"] == "train", "image_id"])
     chosen = training & (table["label"] == label)
     if not chosen.any():
         raise InputError(
-            f"no training image of class '{label}' in {manifest} and {holdout}; correct "
+            f"no training image of class '{label}' in {manifest} and {split}; correct "
             "cyclegan.source_class and cyclegan.target_class"
         )
     return np.asarray(array[chosen.to_numpy()]), table[chosen].reset_index(drop=True)
@@ -82,7 +82,7 @@ def seen_table(
     """Return what a training is fed, with the digest of each image's pixels.
 
     The digests are of the arrays themselves: `covidcxr.cyclegan.lineage` finds by them which images
-    of the manifest were fed, and does not take the names' word for it.
+    of the manifest were fed, whatever they are called here.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def to_grey_values(images: Unit) -> Grey:
 
 
 def position(iteration: int, count: int, seed: int, domain: str) -> int:
-    """Return which of `count` images step `iteration` (0-based) draws.
+    """Return which of `count` images step `iteration` (0-based) takes.
 
     Every run through the images has an order of its own, and each image stands in it once.
     """

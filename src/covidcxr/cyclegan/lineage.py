@@ -2,16 +2,14 @@
 
 Nothing here trusts the code that chose the images. Each training wrote down a digest of every array
 it was fed (`inputs.seen_table`). They are looked up among the digests of all images of the run, and
-what is found is held against the split: by image, by patient, and by perceptual hash.
+what is found is compared with the split: by image, by patient, and by perceptual hash.
 """
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from covidcxr.arrays import open_rows
@@ -27,54 +25,16 @@ UNKNOWN, MISNAMED, UNSEEN = "no image of the run", "another image than named", "
 
 SYNTHETIC_COLUMNS = ["image_id", "source_image_id", "patient_id"]
 
-Hashes = npt.NDArray[np.uint64]
 
-
-class Generator(NamedTuple):
-    """Files of one training and of what was made with it.
-
-    Attributes
-    ----------
-    name
-        `all` for the one on all training images, else the fold left out, `fold0`, ...
-    seen
-        What it was fed, `inputs.SEEN_COLUMNS`.
-    synthetic
-        `synthetic.csv` of the images made with it.
-    """
-
-    name: str
-    seen: pd.DataFrame
-    synthetic: pd.DataFrame
-
-
-class Run(NamedTuple):
-    """All images of a run: names, patients and splits, digests of pixels, perceptual hashes.
-
-    Attributes
-    ----------
-    table
-        image_id, patient_id, split, fold.
-    pixels
-        SHA-256 of the pixels of each row's frame.
-    hashes
-        uint64 [n, 4], of the images.
-    """
-
-    table: pd.DataFrame
-    pixels: list[str]
-    hashes: Hashes
-
-
-def write_lineage(
+def run(
+    *,
     images: str | Path,
     frames: str | Path,
     manifest: str | Path,
     split: str | Path,
     seen: Sequence[str | Path],
     synthetic: Sequence[str | Path],
-    output: str | Path,
-    *,
+    table: str | Path,
     names: Sequence[str],
     by_patient: bool,
 ) -> None:
@@ -87,11 +47,12 @@ def write_lineage(
         of each image), `data/manifest.csv`, `data/split.csv`.
     seen, synthetic
         `inputs.csv` and `synthetic.csv` of each generator.
-    output
-        CSV: generator, images (those `fed` to it, those `translated` by it), check, compared (how
-        many), found (how many of them fail the check), first (one that does).
+    table
+        CSV to write: generator, images (those `fed` to it, those `translated` by it), check,
+        compared (how many), found (how many of them fail the check), first (one that does).
     names
-        Of the generators, see `Generator`.
+        Of the generators: `all` for the one on all training images, else the fold left out,
+        `fold0`, ...
     by_patient
         Whether the split keeps patients together. Otherwise a patient on two sides is counted, but
         is what was asked for.
@@ -101,13 +62,10 @@ def write_lineage(
     InputError
         A generator saw what it must not have seen; the message names the first such image.
     """
-    run = read_run(images, frames, manifest, split)
+    known = read_images(images, frames, manifest, split)
     found = pd.concat(
         [
-            check(
-                Generator(name, read_table(fed, SEEN_COLUMNS), read_table(made, SYNTHETIC_COLUMNS)),
-                run,
-            )
+            check(name, read_table(fed, SEEN_COLUMNS), read_table(made, SYNTHETIC_COLUMNS), known)
             for name, fed, made in zip(names, seen, synthetic, strict=True)
         ],
         ignore_index=True,
@@ -124,95 +82,92 @@ def write_lineage(
             "it, report it as an error of this program"
         )
     log.info("lineage of %d CycleGANs: none saw an image that it must not have seen", len(names))
-    write_table(found, output)
+    write_table(found, table)
 
 
-def read_run(
+def read_images(
     images: str | Path, frames: str | Path, manifest: str | Path, split: str | Path
-) -> Run:
-    """Read the images of a run; take the digests of their frames and their own hashes."""
-    table = read_manifest(manifest)[["image_id", "patient_id"]].merge(
-        read_split(split), on="image_id", how="left", validate="one_to_one"
-    )
-    pictures, cut = (open_rows(path, manifest, len(table)) for path in (images, frames))
-    digests = [pixel_digest(np.asarray(frame)) for frame in cut]
-    hashes = np.stack([perceptual_hash(np.asarray(picture)) for picture in pictures])
-    return Run(table, digests, hashes)
-
-
-def check(generator: Generator, run: Run) -> pd.DataFrame:
-    """Hold what a generator was fed, and what was made of it, against the split.
-
-    Held out are the test images and, for the generator of a fold, the images of that fold.
+) -> pd.DataFrame:
+    """Return the images of a run.
 
     Returns
     -------
     DataFrame
-        generator, images (`fed`, `translated`), check, compared, found, first; see `write_lineage`.
+        image_id, patient_id, split, fold; pixels (SHA-256 of those of the frame) and hash
+        (perceptual, of the image, uint64 [4]).
     """
-    table = run.table
-    held_out = table["split"].ne("train").to_numpy(bool)
-    if generator.name != "all":
-        fold = int(generator.name.removeprefix("fold"))
-        held_out = held_out | table["fold"].eq(fold).fillna(False).to_numpy(bool)
-    rows_of: dict[str, list[int]] = {}
-    for row, pixels in enumerate(run.pixels):
-        rows_of.setdefault(pixels, []).append(row)
-    names = table["image_id"].to_numpy(str)
-    patients = table["patient_id"].to_numpy(str)
-    held_out_patients = set(patients[held_out])
-
-    seen = generator.seen
-    rows = [rows_of.get(pixels, []) for pixels in seen["pixels"]]
-    by_name = {name: row for row, name in enumerate(names)}
-    sources = [by_name.get(name) for name in generator.synthetic["source_image_id"]]
-    fed = {row for found in rows for row in found}
-
-    def near_copy(found: list[int]) -> bool:
-        return any(
-            (
-                np.bitwise_count(run.hashes[held_out] ^ run.hashes[row]).sum(axis=1) <= MAX_DISTANCE
-            ).any()
-            for row in found
-        )
-
-    def made(row: int | None, patient: str) -> dict[str, bool]:
-        return {
-            IMAGE: row is not None and bool(held_out[row]),
-            PATIENT: patient in held_out_patients,
-            MISNAMED: row is None or patients[row] != patient,
-            UNSEEN: row not in fed,
-        }
-
-    of_fed = [
-        {
-            UNKNOWN: not found,
-            MISNAMED: bool(found) and name not in names[found],
-            IMAGE: bool(held_out[found].any()),
-            PATIENT: bool(held_out_patients & set(patients[found])),
-            COPY: near_copy(found),
-        }
-        for name, found in zip(seen["image_id"], rows, strict=True)
-    ]
-    of_made = [
-        made(row, patient)
-        for row, patient in zip(sources, generator.synthetic["patient_id"], strict=True)
-    ]
-    return pd.DataFrame(
-        [
-            *_counts(generator.name, "fed", of_fed, seen["image_id"]),
-            *_counts(generator.name, "translated", of_made, generator.synthetic["source_image_id"]),
-        ],
-        columns=["generator", "images", "check", "compared", "found", "first"],
+    table = read_manifest(manifest)[["image_id", "patient_id"]].merge(
+        read_split(split), on="image_id", how="left", validate="one_to_one"
     )
+    whole, cropped = (open_rows(path, manifest, len(table)) for path in (images, frames))
+    table["pixels"] = [pixel_digest(np.asarray(frame)) for frame in cropped]
+    table["hash"] = pd.Series([perceptual_hash(np.asarray(image)) for image in whole], dtype=object)
+    return table
 
 
-def _counts(
-    generator: str, images: str, verdicts: list[dict[str, bool]], names: "pd.Series[str]"
-) -> list[tuple[str, str, str, int, int, str]]:
-    counted = []
-    for what in verdicts[0] if verdicts else ():
-        found = [name for name, verdict in zip(names, verdicts, strict=True) if verdict[what]]
-        first = found[0] if found else ""
-        counted.append((generator, images, what, len(verdicts), len(found), first))
-    return counted
+def check(
+    name: str, seen: pd.DataFrame, synthetic: pd.DataFrame, known: pd.DataFrame
+) -> pd.DataFrame:
+    """Compare what a generator was fed, and what was made of it, with the split.
+
+    Held out are the test images and, for the generator of a fold, the images of that fold.
+
+    Parameters
+    ----------
+    name
+        See `run`.
+    seen, synthetic
+        Of the generator.
+    known
+        Of `read_images`.
+
+    Returns
+    -------
+    DataFrame
+        generator, images (`fed`, `translated`), check, compared, found, first; see `run`.
+    """
+    held_out = known["split"].ne("train")
+    if name != "all":
+        held_out |= known["fold"].eq(int(name.removeprefix("fold"))).fillna(False)
+    known = known.assign(held_out=held_out.astype(bool))
+    hashes = np.array(known.loc[known["held_out"], "hash"].to_list(), np.uint64).reshape(-1, 4)
+    patients = set(known.loc[known["held_out"], "patient_id"])
+    by_pixels = dict(list(known.groupby("pixels")))
+    held_out_names = set(known.loc[known["held_out"], "image_id"])
+    patient_of = dict(zip(known["image_id"], known["patient_id"], strict=True))
+    fed_names: set[str] = set()
+
+    def fed(image: str, pixels: str) -> dict[str, bool]:
+        same = by_pixels.get(pixels, known.iloc[:0])
+        fed_names.update(same["image_id"])
+        return {
+            UNKNOWN: same.empty,
+            MISNAMED: not same.empty and image not in set(same["image_id"]),
+            IMAGE: bool(same["held_out"].any()),
+            PATIENT: not patients.isdisjoint(same["patient_id"]),
+            COPY: any(
+                (np.bitwise_count(hashes ^ value).sum(axis=1) <= MAX_DISTANCE).any()
+                for value in same["hash"]
+            ),
+        }
+
+    def made(source: str, patient: str) -> dict[str, bool]:
+        return {
+            IMAGE: source in held_out_names,
+            PATIENT: patient in patients,
+            MISNAMED: patient_of.get(source) != patient,
+            UNSEEN: source not in fed_names,
+        }
+
+    rows = []
+    for images, sources, verdict, second in (
+        ("fed", seen["image_id"], fed, seen["pixels"]),
+        ("translated", synthetic["source_image_id"], made, synthetic["patient_id"]),
+    ):
+        verdicts = pd.DataFrame(list(map(verdict, sources, second)), index=sources)
+        for what, failed in verdicts.items():
+            first = failed.idxmax() if failed.any() else ""
+            rows.append((name, images, what, len(failed), int(failed.sum()), first))
+    return pd.DataFrame(
+        rows, columns=["generator", "images", "check", "compared", "found", "first"]
+    )

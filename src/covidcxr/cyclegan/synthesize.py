@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import pandas as pd
 
+from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.frames import Frame, apply_change, read_frames
-from covidcxr.cyclegan.inputs import Grey, resize, to_unit_range, training_rows
-from covidcxr.data.tables import write_table
+from covidcxr.cyclegan.inputs import SEEN_COLUMNS, Grey, resize, to_unit_range
+from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
 from covidcxr.runtime import configure
@@ -23,130 +24,115 @@ log = logging.getLogger("covidcxr")
 COLUMNS = ["image_id", "path", "label", "source_image_id", "patient_id"]
 
 
-def synthesize(
-    generator: str | Path,
-    frames: str | Path,
-    frames_table: str | Path,
-    images: str | Path,
-    manifest: str | Path,
-    holdout: str | Path,
-    output_table: str | Path,
-    output_npy: str | Path,
-    output_png_dir: str | Path,
+def run(
     *,
-    left_out_fold: int | None = None,
-    count: int,
-    source_class: str,
-    target_class: str,
-    gan_size: int,
+    generator: str | Path,
+    seen: str | Path,
+    frames: Sequence[str | Path],
+    images: str | Path,
+    table: str | Path,
+    synthetic: str | Path,
+    pictures: str | Path,
+    number: int,
     seed: int,
-    threads: int = 1,
+    threads: int,
 ) -> None:
-    """Translate `count` training images of `source_class`, drawn without repetition.
+    """Translate `number` source images of a generator's training, sampled without repetition.
 
-    The order of the draw does not depend on `count`: fewer images are the first of more.
+    Their order does not depend on `number`: fewer images are the first of more.
 
     Parameters
     ----------
     generator
-        `.keras` file, float32 [n, gan_size, gan_size, 1] in [-1, 1] to the same.
-    frames, frames_table
-        `images/frames.npy`, uint8 [n, size, size], what the generator sees of each film, and
-        `data/frames.csv`.
+        `.keras` file, float32 [n, s, s, 1] in [-1, 1] to the same.
+    seen
+        The images that it was trained on, see `inputs.seen_table`.
+    frames
+        `images/frames.npy`, uint8 [n, size, size], what the generator sees of each image, and its
+        table `data/frames.csv`.
     images
-        `images/manifest.npy`, uint8 [n, size, size].
-    manifest, holdout
-        Tables of the images; only images whose split is `train` are used.
-    output_table
-        `data/synthetic.csv`: image_id (`synthetic-<source image id>`), path (the PNG), label,
+        `images/manifest.npy`, uint8 [n, size, size], rows as in the frames' table.
+    table
+        CSV to write: image_id (`synthetic-<source image id>`), path (the PNG), label,
         source_image_id, patient_id (of the source image).
-    output_npy
-        uint8 [count, size, size], rows as in the table.
-    output_png_dir
+    synthetic
+        To write: uint8 [number, size, size], rows as in the table.
+    pictures
         Folder of the same images as PNG; replaced as a whole.
-    count
+    number
         Images to make; 0 gives an empty table and array.
-    source_class, target_class
-        Class to translate from; label of the result.
-    gan_size
-        Side of the generator's images, in pixels.
     seed
         The run's seed.
     threads
         CPU threads.
-    left_out_fold
-        Fold whose images are not translated; `holdout` is then `split.csv`.
 
     Raises
     ------
     InputError
-        If there are fewer than `count` training images of `source_class`.
+        If the generator was trained on fewer than `number` source images.
     """
     configure(threads=threads, seed=integer_seed(seed, "synthesize"))
-    choice = manifest, holdout, source_class, left_out_fold
-    films, rows = training_rows(images, *choice)
-    seen, _ = training_rows(frames, *choice)
-    if count > len(rows):
+    trained = read_table(seen, SEEN_COLUMNS)
+    sources = trained[trained["domain"] == "source"]
+    label = trained.loc[trained["domain"] == "target", "label"].iloc[0]
+    if number > len(sources):
         raise InputError(
-            f"{count} synthetic images asked, but there are {len(rows)} training images of class "
-            f"'{source_class}' to translate; lower augmentations.<name>.synthetic to "
-            f"{len(rows)} or less"
+            f"{number} synthetic images asked, but there are {len(sources)} training images of "
+            f"class '{sources['label'].iloc[0]}' to translate; lower "
+            f"augmentations.<name>.synthetic to {len(sources)} or less"
         )
-    drawn = draw_order(len(rows), seed)[:count]
-    frame_of = read_frames(frames_table)
-    where = [frame_of[name] for name in rows["image_id"].iloc[drawn]]
-    made = translate(keras.models.load_model(generator), seen[drawn], films[drawn], where, gan_size)
-    table = synthetic_table(rows.iloc[drawn], target_class, Path(output_png_dir))
-    with atomic(output_png_dir) as folder:
+    order = random_generator(seed, "synthesize").permutation(len(sources))
+    sources = sources.iloc[order[:number]]
+    frame_of = read_frames(frames[1])
+    row_of = {name: row for row, name in enumerate(frame_of)}
+    rows = [row_of[name] for name in sources["image_id"]]
+    cropped, whole = (
+        open_rows(path, frames[1], len(frame_of))[rows] for path in (frames[0], images)
+    )
+    where = [frame_of[name] for name in sources["image_id"]]
+    made = translate(keras.models.load_model(generator), cropped, whole, where)
+    made_table = synthetic_table(sources, label, Path(pictures))
+    with atomic(pictures) as folder:
         folder.mkdir()
-        for path, image in zip(table["path"], made, strict=True):
+        for path, image in zip(made_table["path"], made, strict=True):
             cv2.imwrite(str(folder / Path(path).name), image)
-    with atomic(output_npy) as temporary:
+    with atomic(synthetic) as temporary:
         np.save(temporary, made)
-    write_table(table, output_table)
-    log.info("%d synthetic images of class '%s'", count, target_class)
+    write_table(made_table, table)
+    log.info("%d synthetic images of class '%s'", number, label)
 
 
-def draw_order(available: int, seed: int) -> np.ndarray:
-    """Return the order, int [available], in which images are drawn."""
-    return random_generator(seed, "synthesize").permutation(available)
-
-
-def translate(
-    model: keras.Model, frames: Grey, films: Grey, where: Sequence[Frame], gan_size: int
-) -> Grey:
-    """Translate frames at the generator's size and add the change to their films.
+def translate(model: keras.Model, frames: Grey, images: Grey, where: Sequence[Frame]) -> Grey:
+    """Translate frames at the generator's size and add the change to their images.
 
     The generator sees a frame shrunk by area averages. What it changes, its output less its input,
-    is added to the film: the patient's anatomy keeps the sharpness that the generator's size cannot
-    hold (measured in docs/cyclegan.md).
+    is added to the image: the patient's anatomy keeps the sharpness that the generator's size
+    cannot hold (measured in docs/cyclegan.md).
 
     Parameters
     ----------
     model
-        Generator, float32 [n, gan_size, gan_size, 1] in [-1, 1] to the same.
-    frames, films
+        Generator, float32 [n, s, s, 1] in [-1, 1] to the same.
+    frames, images
         uint8 [n, size, size], see `covidcxr.cyclegan.frames`.
     where
         The n frames.
-    gan_size
-        Side in pixels.
 
     Returns
     -------
     numpy.ndarray
         uint8 [n, size, size].
     """
-    made = np.empty_like(films)
-    for i, (seen, film, frame) in enumerate(zip(frames, films, where, strict=True)):
-        inputs = to_unit_range(resize(seen, gan_size))
+    made = np.empty_like(images)
+    for i, (seen, image, frame) in enumerate(zip(frames, images, where, strict=True)):
+        inputs = to_unit_range(resize(seen, model.input_shape[1]))
         output = np.asarray(model(inputs[None, ..., None], training=False), np.float32)[0, ..., 0]
-        made[i] = apply_change(film, frame, (output - inputs) * np.float32(127.5))
+        made[i] = apply_change(image, frame, (output - inputs) * np.float32(127.5))
     return made
 
 
 def synthetic_table(sources: pd.DataFrame, label: str, folder: Path) -> pd.DataFrame:
-    """Return the rows of `synthetic.csv` for manifest rows `sources`, in their order."""
+    """Return the rows of `synthetic.csv` for source images, in their order."""
     ids = "synthetic-" + sources["image_id"]
     return pd.DataFrame(
         {
