@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.workflow.conftest import Config, Workflow, copy_repository
+from tests.workflow.conftest import (
+    Config,
+    Workflow,
+    copy_repository,
+    finished,  # noqa: F401 (a fixture that the tests here ask for)
+)
 
 from .cluster import ACCOUNT, PARTITION, Cluster, why_not
 
@@ -22,8 +27,8 @@ OVERLAY: dict[str, Any] = {
     "slurm-status-command": "squeue",
     "slurm-init-seconds-before-status-checks": 3,
 }
-# The demo takes some seven minutes of two idle cores, many times that of cores that others use.
-LIMIT_SECONDS = 2400
+# The tiny workflow takes some three minutes of two idle cores, many times that of busy ones.
+LIMIT_SECONDS = 1200
 # Stands for the accounting database, which the plugin asks whether the account is the user's. That
 # the jobs carry it is read from the real `squeue`.
 SACCTMGR = f"#!/bin/sh\necho {ACCOUNT}\n"
