@@ -7,12 +7,14 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-ROOT = Path(workflow.basedir)
+# The folder that holds `workflow`: of a checkout, or of the installed package.
+ROOT = Path(str(workflow.current_basedir)).parents[1]
 
-# The package beside the rules is the one that runs, here and in every job, whatever is installed: its
-# digest is what the results depend on.
-sys.path.insert(0, str(ROOT / "src"))
-os.environ["PYTHONPATH"] = str(ROOT / "src")
+# In a checkout the package beside the rules is the one that runs, here and in every job, whatever is
+# installed: its digest is what the results depend on.
+if (ROOT / "src").is_dir():
+    sys.path.insert(0, str(ROOT / "src"))
+    os.environ["PYTHONPATH"] = str(ROOT / "src")
 
 from covidcxr.environment import pin
 
@@ -29,7 +31,7 @@ from covidcxr.data.download import is_url
 from covidcxr.data.fingerprint import fingerprint
 from covidcxr.data.source import open_source
 from covidcxr.errors import InputError
-from covidcxr.provenance import code_digest, step_digest
+from covidcxr.provenance import PACKAGE, code_digest, step_digest
 
 try:
     config = complete(config, read_schema(ROOT / "workflow/schemas/config.schema.yaml"))
@@ -47,7 +49,7 @@ ENSEMBLE = ["ensemble"]
 SYNTHETIC = synthetic_count(config)
 # Data that come with the code, named from here: a run moved with its checkout stays current.
 PUBLISHED = os.path.relpath(ROOT / "config/published_results.csv")
-LUNG_BOXES = os.path.relpath(ROOT / "src/covidcxr/data/lung_boxes.npz")
+LUNG_BOXES = os.path.relpath(PACKAGE / "data/lung_boxes.npz")
 ENVIRONMENT = str(ROOT / "envs/covidcxr.yaml")
 THREADS = config["performance"]["threads"]
 FINGERPRINTS = Path(".snakemake/covidcxr_fingerprints.json")
