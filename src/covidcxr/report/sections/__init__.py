@@ -22,8 +22,6 @@ from covidcxr.report.sections import (
     run_times,
     shortcuts,
     split_comparison,
-    synthetic_audit,
-    synthetic_effect,
 )
 from covidcxr.report.sections.section import Section
 
@@ -35,8 +33,6 @@ BODY: tuple[Maker, ...] = (
     external.section,
     leakage.section,
     shortcuts.section,
-    synthetic_effect.section,
-    synthetic_audit.section,
     intervals.section,
     calibration.section,
     operating_point.section,
