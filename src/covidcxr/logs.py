@@ -89,8 +89,15 @@ def ending(seconds: float) -> str:
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     return (
         f"finished {now} on {platform.node()}, threads {threads}, "
-        f"seconds {max(seconds, process_age()):.2f}, peak MB {peak_memory():.0f}"
+        f"seconds {max(seconds, process_age()):.2f}, CPU seconds {cpu_seconds():.2f}, "
+        f"peak MB {peak_memory():.0f}"
     )
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of those it waited for."""
+    took = os.times()
+    return took.user + took.system + took.children_user + took.children_system
 
 
 def process_age() -> float:

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -97,3 +98,20 @@ def _dump(node: object) -> str:
     if isinstance(node, list):
         return f"[{', '.join(map(_dump, node))}]"
     return repr(node)
+
+
+def commit() -> str:
+    """Return the commit of the checkout that this package stands in, "" where there is none.
+
+    "+" after it: files of the checkout differ from the commit.
+    """
+    try:
+        found = subprocess.run(
+            ["git", "-C", PACKAGE, "describe", "--always", "--abbrev=10", "--dirty=+"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return found.stdout.strip()

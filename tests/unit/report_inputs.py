@@ -10,6 +10,16 @@ import pandas as pd
 from PIL import Image
 
 from covidcxr.config import complete, read_schema
+from covidcxr.report.formats import table_of
+from covidcxr.report.section import (
+    Check,
+    KeyRow,
+    Limit,
+    Section,
+    SectionFigure,
+    SectionTable,
+    write_section,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = {"covid": "clinic", "normal": "hospital", "pneumonia": "hospital"}
@@ -18,26 +28,30 @@ PER_CLASS = {"covid": 20, "normal": 40, "pneumonia": 40}
 
 @dataclass
 class Inputs:
-    """Arguments of `write_report`, and the frames that its tables were written from."""
+    """What the report step of a run reads, as objects to change before they are written."""
 
     folder: Path
     config: dict[str, Any]
     frames: dict[str, pd.DataFrame]
     figures: dict[str, Path]
-    gradcam: dict[str, Path]
+    sections: list[Section]
 
     def arguments(self) -> dict[str, Any]:
-        """Write the frames and return the keyword arguments."""
+        """Write the files and return the arguments of `covidcxr.report.report.run`."""
         tables = {}
         for name, frame in self.frames.items():
             tables[name] = self.folder / f"{name}.csv"
             frame.to_csv(tables[name], index=False)
+        sections = []
+        for section in self.sections:
+            sections.append(self.folder / f"{section.ident}.json")
+            write_section(sections[-1], section)
+        data = ("manifest", "split", "quarantine", "collections")
         return {
+            **{name: tables.pop(name) for name in data},
+            "sections": sections,
+            "shown": [tables["comparisons"], *self.figures.values()],
             "config": self.config,
-            "tables": tables,
-            "figures": self.figures,
-            "gradcam": self.gradcam,
-            "versions": {"Python": "3.11.0", "keras": "3.15.1"},
         }
 
 
@@ -73,23 +87,6 @@ def made_up_run(folder: Path) -> Inputs:
         ),
         "classification": (classification := _classification(config, random)),
         "intervals": _intervals(classification),
-        "synthetic": pd.DataFrame(
-            {
-                "image_id": ["synthetic-0", "synthetic-1"],
-                "path": ["synthetic/0.png", "synthetic/1.png"],
-                "label": "covid",
-                "source_image_id": ["hospital-normal38", "hospital-normal39"],
-                "patient_id": "hospital:normal19",
-            }
-        ),
-        "losses": pd.DataFrame(
-            {
-                "iteration": range(1, 101),
-                "learning_rate": 2e-4,
-                "cycle": np.linspace(8, 2, 100),
-                "identity": 1.5,
-            }
-        ),
         "collections": pd.DataFrame(
             [
                 ("clinic", "COVID-19", "AP", 300, 211),
@@ -98,45 +95,71 @@ def made_up_run(folder: Path) -> Inputs:
             ],
             columns=["source", "diagnosis", "view", "images", "files"],
         ),
-        "published_accuracy": pd.DataFrame(
-            {
-                "backbone": ["VGG16", "ResNet50"],
-                "augmentation": ["v1", "v1"],
-                "n": [20, 20],
-                "accuracy": [0.9, 0.5],
-                "published_accuracy": [0.88, np.nan],
-                "difference": [0.02, np.nan],
-                **{f"fold_{name}": [0.85, 0.5] for name in ("mean", "min", "max")},
-                **{
-                    f"{beside}precision_{label}": [0.1, 0.2]
-                    for label in CLASSES
-                    for beside in ("", "published_", "difference_")
-                },
-            }
-        ),
-        "published_comparison": pd.DataFrame(
-            {
-                "system": ["this run, VGG16 v1", "COVIDNet-CXR Large"],
-                "accuracy": [0.9, 0.943],
-                **{f"precision_{label}": [0.8, 0.9] for label in CLASSES},
-                "size_mb": [57.0, np.nan],
-                "note": ["ensemble of 3 models of this size", "another test set"],
-            }
-        ),
-        "jobs": _jobs(),
-        "sizes": pd.DataFrame(
-            {"folder": ["models/VGG16", "images"], "files": [6, 1], "size_mb": [342.0, 5.5]}
-        ),
-        "models": pd.DataFrame(
-            {
-                "backbone": ["VGG16", "ResNet50"],
-                "parameters": [14_747_715, 23_719_107],
-                "size_mb": [57.0, 97.2],
-            }
-        ),
+        "comparisons": pd.DataFrame({"first": ["a"], "second": ["b"], "p": [0.5]}),
     }
-    figures, maps = _figures(folder, random), _gradcam(folder, config["backbones"])
-    return Inputs(folder, config, frames, figures, maps)
+    return Inputs(folder, config, frames, _figures(folder, random), _sections())
+
+
+def _sections() -> list[Section]:
+    """Sections as steps would write them: the main result, two checks, and each kind of content."""
+    models = pd.DataFrame(
+        {
+            "backbone": ["VGG16"] * 4 + ["ResNet50"] * 4,
+            "classifier": ["network", "logistic"] * 4,
+            "augmentation": ["v1", "v1", "v2", "v2"] * 2,
+            "accuracy": ["0.900 (0.800–0.950)", *(f"0.{k}00 (0.100–0.950)" for k in range(1, 8))],
+            "precision_covid": np.linspace(0.1, 0.9, 8),
+            "precision_normal": np.linspace(0.2, 0.8, 8),
+        }
+    )
+    return [
+        Section(
+            ident="performance-models",
+            title="Performance",
+            part="performance",
+            paragraphs=("The ensemble of VGG16 v1 is right in 0.900 of images. Holm and ECE.",),
+            method=("Patients were resampled.",),
+            finding="VGG16 v1 names the class of 20 test images with accuracy 0.900 (0.800–0.950)",
+            key_rows=(
+                KeyRow("Recommended model", "VGG16 v1", "best out of fold"),
+                KeyRow("Accuracy", "0.900 (0.800–0.950)", "20 images"),
+                KeyRow("Majority class", "0.400"),
+            ),
+            limits=(Limit("The test set has 20 images of 10 patients."),),
+            figures=(
+                SectionFigure("fig5_confusion", "Confusion matrices.", "Most images are right."),
+                SectionFigure("fig4_loss", "Loss by epoch.", "The loss falls in all folds.", True),
+                SectionFigure("curve", "A curve.", "The curve rises with more images."),
+            ),
+            tables=(
+                SectionTable("models", "Every model.", table_of(models)),
+                SectionTable("folds", "Every fold.", table_of(models), folded=True),
+                SectionTable("comparisons", "Every pair of models."),
+            ),
+        ),
+        Section(
+            ident="leakage",
+            title="Leakage",
+            part="validity",
+            checks=(Check("Leakage", "pass", "No copy on two sides."),),
+        ),
+        Section(
+            ident="shortcuts",
+            title="Shortcut controls",
+            part="validity",
+            paragraphs=("Lungs blacked out still give 0.880.",),
+            checks=(Check("Shortcuts", "warning", "Lungs blacked out give 0.880 of 0.900."),),
+        ),
+        Section(
+            ident="calibration",
+            title="Calibration",
+            part="performance",
+            paragraphs=("First of it.", "Rest of it."),
+            checks=(Check("Calibration", "pass", "ECE 0.020."),),
+            tables=(SectionTable("bins", "Bins.", table_of(models)),),
+            folded=True,
+        ),
+    ]
 
 
 def _manifest(random: np.random.Generator) -> pd.DataFrame:
@@ -207,54 +230,10 @@ def _intervals(classification: pd.DataFrame) -> pd.DataFrame:
 
 
 def _figures(folder: Path, random: np.random.Generator) -> dict[str, Path]:
-    sizes = {
-        "fig1_diagnoses": (900, 500),
-        "fig2_synthetic": (1200, 500),
-        "cyclegan_samples": (600, 400),
-        "fig3_architecture": (1400, 400),
-        "fig4_loss": (1200, 700),
-        "fig5_confusion": (1200, 800),
-        "fig6_gradcam": (900, 1000),
-        "fig7_timeline": (1200, 700),
-        "fig_jobs": (1200, 700),
-    }
+    sizes = {"fig5_confusion": (1200, 800), "fig4_loss": (1200, 700), "curve": (900, 500)}
     paths = {}
     for name, (width, height) in sizes.items():
         paths[name] = folder / f"{name}.png"
         blocks = random.integers(90, 255, (height // 50, width // 50), dtype=np.uint8)
-        Image.fromarray(blocks.repeat(50, 0).repeat(50, 1)).save(paths[name])
+        Image.fromarray(blocks.repeat(50, 0).repeat(50, 1)).save(paths[name], dpi=(200, 200))
     return paths
-
-
-def _gradcam(folder: Path, backbones: list[str]) -> dict[str, Path]:
-    paths = {name: folder / f"{name}.npz" for name in backbones}
-    for path in paths.values():
-        np.savez(
-            path,
-            image_id=np.array(["a", "b", "c", "d"]),
-            cohort=np.array(["test", "test", "test", "timeline"]),
-            label=np.array([*CLASSES, "covid"]),
-            day=np.array([3, np.nan, np.nan, 9]),
-            class_index=np.array([0, 1, 2, 0]),
-            probabilities=np.float32(
-                [[0.2, 0.6128, 0.1872], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8], [0.98, 0.01, 0.01]]
-            ),
-        )
-    return paths
-
-
-def _jobs() -> pd.DataFrame:
-    """Four jobs, two beside each other; one was over before anything could be measured."""
-    rows = [
-        ("manifest", "", 0, 12.0, 10.5, 150.0, "a"),
-        ("train", "VGG16_v1_fold0", 12, 60.0, 110.0, 900.0, "a"),
-        ("train", "VGG16_v1_fold1", 12, 70.0, 130.0, 950.0, "b"),
-        ("fig1_diagnoses", "", 92, 0.4, np.nan, np.nan, ""),
-    ]
-    columns = ["rule", "job", "start", "seconds", "cpu_seconds", "peak_mb", "host"]
-    table = pd.DataFrame(rows, columns=columns).assign(threads=2, gpus=0)
-    begun = pd.Timestamp("2026-01-01T00:00:00Z") + pd.to_timedelta(table["start"], unit="s")
-    ended = begun + pd.to_timedelta(table["seconds"], unit="s")
-    return table.assign(
-        start=[moment.isoformat() for moment in begun], end=[moment.isoformat() for moment in ended]
-    )

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,14 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covidcxr.errors import InputError
-from covidcxr.report import content, facts, formats, sections
-from covidcxr.report.content import Notice
-from covidcxr.report.facts import Run
-from covidcxr.report.formats import table_of
-from covidcxr.report.report import write_report
-from covidcxr.report.sections.section import Section, SectionFigure, SectionTable
-from covidcxr.report.summaries import beside_table
-from tests.unit.report_inputs import CLASSES, ROOT, Inputs, made_up_run
+from covidcxr.report import facts, formats, parts, report
+from covidcxr.report.checklist import ANSWERED, GAP, model_card
+from covidcxr.report.section import Check, Section, SectionFigure
+from tests.unit.report_inputs import ROOT, Inputs, made_up_run
+
+NO_LEAKAGE = "No patient is on two sides of the split."
 
 
 @pytest.fixture
@@ -33,6 +31,7 @@ class Page(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
+        self.html = html
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
         self.cells: list[list[str]] = []
@@ -64,17 +63,19 @@ class Page(HTMLParser):
 
 def page_of(inputs: Inputs) -> Page:
     output = inputs.folder / "report.html"
-    write_report(output, **inputs.arguments())
+    report.run(report=output, **inputs.arguments())
     return Page(output.read_text())
 
 
 def run_of(inputs: Inputs) -> facts.Run:
-    names = ("manifest", "split", "quarantine", "classification", "intervals", "synthetic")
-    return facts.Run(config=inputs.config, **{name: inputs.frames[name] for name in names})
+    names = ("manifest", "split", "quarantine", "collections")
+    frames = {name: inputs.frames[name] for name in names}
+    return facts.Run(config=inputs.config, sections=inputs.sections, **frames)
 
 
-def warnings_of(inputs: Inputs) -> list[str]:
-    return [notice.text for notice in content.notices(run_of(inputs))]
+def limits_of(inputs: Inputs, *, first: bool | None = None) -> list[str]:
+    found = parts.data_limits(run_of(inputs))
+    return [limit.text for limit in found if first is None or limit.first == first]
 
 
 # ---------------------------------------------------------------- the page
@@ -82,10 +83,13 @@ def warnings_of(inputs: Inputs) -> list[str]:
 
 def test_page_loads_nothing_from_elsewhere(inputs: Inputs) -> None:
     page = page_of(inputs)
-    for _, attributes in page.tags:
+    for tag, attributes in page.tags:
         for name in ("src", "href", "srcset", "poster", "data", "action"):
             address = attributes.get(name)
-            assert address is None or address.startswith(("data:", "#")), address
+            followed_by_hand = tag == "a" and str(address).startswith("https://doi.org/")
+            assert address is None or followed_by_hand or address.startswith(("data:", "#")), (
+                address
+            )
     styles = (ROOT / "src/covidcxr/report/report.css").read_text()
     assert not re.search(r"url\(|@import", styles)
 
@@ -108,111 +112,162 @@ def test_every_link_of_the_page_has_its_target_and_ids_are_unique(inputs: Inputs
 
 def test_text_of_config_and_tables_is_escaped(inputs: Inputs) -> None:
     inputs.config["notice"] = "<script>alert(1)</script>"
-    inputs.frames["quarantine"].loc[0, "path"] = "<img src=x onerror=alert(2)>"
+    inputs.sections.append(
+        Section("x", "<b>Bold</b>", "data", paragraphs=("<img src=x onerror=alert(2)> ECE",))
+    )
     page = page_of(inputs)
     assert len(page.attributes("script")) == 1
     assert not [a for a in page.attributes("img") if a.get("src") == "x"]
     assert "A <made-up> run & its report" in page.text
+    assert "<b>Bold</b>" in page.text
 
 
 def test_same_inputs_give_the_same_file(inputs: Inputs) -> None:
     arguments = inputs.arguments()
     for name in ("a.html", "b.html"):
-        write_report(inputs.folder / name, **arguments)
+        report.run(report=inputs.folder / name, **arguments)
     assert (inputs.folder / "a.html").read_bytes() == (inputs.folder / "b.html").read_bytes()
 
 
-def test_figures_and_optional_tables_that_a_run_lacks_are_left_out(inputs: Inputs) -> None:
-    for name in ("fig2_synthetic", "cyclegan_samples", "fig7_timeline", "fig_jobs"):
-        del inputs.figures[name]
-    for name in ("losses", "synthetic", "published_accuracy", "models", "collections", "jobs"):
-        del inputs.frames[name]
+def test_a_run_without_sections_of_steps_still_has_a_report(inputs: Inputs) -> None:
+    inputs.sections.clear()
     page = page_of(inputs)
-    assert "Figure 7" not in page.text
-    assert "Figure 6" in page.text
-    headings = {a.get("href") for a in page.attributes("a")}
-    assert headings.isdisjoint({"#cyclegan", "#models", "#runtimes"})
+    assert "No ensemble has been scored on the test set." in page.text
+    targets = {a.get("href") for a in page.attributes("a")}
+    assert targets.isdisjoint({"#performance", "#validity", "#synthetic"})
 
 
-def test_tables_of_the_paper_keep_their_numbers_and_others_count_in_page_order(
+def test_figures_of_the_paper_keep_their_numbers_and_others_count_in_page_order(
     inputs: Inputs,
 ) -> None:
-    labels = re.findall(r"Table (S?\d+)\.", page_of(inputs).text)
-    own = [label for label in labels if label.startswith("S")]
-    assert len(own) > 10
-    assert own == [f"S{k}" for k in range(1, len(own) + 1)]
-    assert [label for label in labels if not label.startswith("S")] == ["1", "2"]
+    text = page_of(inputs).text
+    tables = re.findall(r"Table (S?\d+)\.", text)
+    assert tables == [f"S{k}" for k in range(1, len(tables) + 1)]
+    assert len(tables) > 6
+    assert re.findall(r"Figure (S?\d+)\.", text) == ["5", "4", "S1"]
 
 
-def test_explanations_say_what_was_predicted_and_how_surely(inputs: Inputs) -> None:
-    page = page_of(inputs)
-    captions = {
-        k: page.text.partition(f"Figure {k}.")[2].partition("VGG16:")[2][:150] for k in (6, 7)
-    }
-    assert "covid → normal 0.613, normal → normal 0.700" in captions[6]
-    assert "day 9 → covid 0.980" in captions[7]
-    assert "which is covid throughout" in page.text
-
-
-def test_file_without_maps_is_named(inputs: Inputs) -> None:
-    np.savez(inputs.gradcam["VGG16"], other=np.zeros(1))
-    with pytest.raises(InputError, match=r"VGG16\.npz"):
-        page_of(inputs)
+def test_parts_come_in_the_order_of_the_report(inputs: Inputs) -> None:
+    html = page_of(inputs).html
+    order = ["summary", "data", "performance", "validity", "limits", "methods", "card"]
+    places = [html.index(f'<section id="{part}"') for part in order]
+    assert places == sorted(places)
 
 
 def test_numbers_are_right_aligned_and_texts_are_not(inputs: Inputs) -> None:
-    html = (page_of(inputs), (inputs.folder / "report.html").read_text())[1]
-    assert re.search(r'<td class="number">57\.0</td>', html)
-    assert re.search(r"<td>COVIDNet-CXR Large</td>", html)
+    html = page_of(inputs).html
+    assert re.search(r'<td class="number"[^>]*>0\.100</td>', html)
+    assert re.search(r'<td data-label="Backbone">VGG16</td>', html)
 
 
-def test_quarantine_is_counted_by_reason(inputs: Inputs) -> None:
+def test_a_table_s_file_is_offered_beside_it_and_a_large_one_is_named(
+    inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [link] = [a for a in page_of(inputs).attributes("a") if a.get("download") == "comparisons.csv"]
+    data = base64.b64decode(str(link["href"]).partition("base64,")[2])
+    assert data == (inputs.folder / "comparisons.csv").read_bytes()
+    monkeypatch.setattr(report, "LARGEST_FILE", 10)
     page = page_of(inputs)
-    assert ["missing", "clinic", "covid", "7"] in page.cells
-    assert ["duplicate bytes", "hospital", "normal", "1"] in page.cells
-    assert "7 images without a file; 1 file of no use (1 duplicate bytes)" in page.text
+    assert not [a for a in page.attributes("a") if str(a.get("download")).endswith(".csv")]
+    assert f"{inputs.folder.name}/comparisons.csv" in page.text
 
 
-def test_files_that_the_collections_list_but_lack_are_counted(inputs: Inputs) -> None:
-    listed, present = 300 + 16 + 1583, 211 + 3 + 424
-    expected = f"of these {formats.count(listed - present)} ({100 * (1 - present / listed):.1f}"
-    assert expected in (inputs.folder / "report.html", page_of(inputs))[0].read_text()
+def test_what_is_folded_is_in_details_and_shows_its_first_sentence(inputs: Inputs) -> None:
+    html = page_of(inputs).html
+    folded = re.search(r'<details class="part" id="calibration">.*?</summary>', html, re.S)
+    assert folded is not None
+    assert "First of it." in folded[0]
+    assert html.count("First of it.") == 1
+    assert re.search(r'<details class="method">\s*<summary>[^<]*</summary>\s*<p>Patients', html)
 
 
-def test_licences_are_counted_and_unstated_ones_named(inputs: Inputs) -> None:
-    cells = page_of(inputs).cells
-    assert ["clinic", "not stated", "10"] in cells
-    assert ["hospital", "CC BY 4.0", "80"] in cells
+# ---------------------------------------------------------------- the first screen
 
 
-# ---------------------------------------------------------------- errors
+def test_first_screen_has_finding_key_rows_and_checks_that_link_to_their_sections(
+    inputs: Inputs,
+) -> None:
+    page = page_of(inputs)
+    summary = Page(page.html[page.html.index('id="summary"') : page.html.index('id="data"')])
+    assert "accuracy 0.900 (0.800–0.950), but shortcuts warns: this is no evidence" in summary.text
+    assert "Majority class 0.400" in summary.text
+    states = re.findall(r'<li class="(pass|warning|not-run)">', summary.html)
+    assert states == ["pass", "warning", "not-run", "not-run", "pass", "not-run", "not-run"]
+    links = [a["href"] for a in summary.attributes("a")]
+    assert "#shortcuts" in links
+    assert "#calibration" in links
 
 
-def test_missing_table_is_named(inputs: Inputs) -> None:
-    del inputs.frames["split"]
-    with pytest.raises(InputError, match="split"):
-        page_of(inputs)
+def test_study_date_version_images_and_patients_stand_at_the_head(inputs: Inputs) -> None:
+    page = page_of(inputs)
+    head = Page(page.html[page.html.index("<header>") : page.html.index("</header>")]).text
+    for text in (
+        "Zebin and Rezvy",
+        "seed",
+        "100 images",
+        "50 patients",
+        "covidcxr",
+        "not a medical",
+    ):
+        assert text in head
+    assert re.search(r"\d{4}-\d\d-\d\d", head)
 
 
-def test_unreadable_figure_is_named_and_leaves_no_report(inputs: Inputs) -> None:
-    inputs.figures["fig4_loss"] = inputs.folder / "nowhere.png"
-    with pytest.raises(InputError, match=r"nowhere\.png"):
-        page_of(inputs)
-    assert not (inputs.folder / "report.html").exists()
+def test_of_several_checks_of_one_name_the_worst_counts(inputs: Inputs) -> None:
+    run = run_of(inputs)
+    assert run.checks["Leakage"][0].state == "pass"
+    assert run.checks["External validity"] == (
+        Check("External validity", "not run", "Not part of this run."),
+        "",
+    )
+    worse = Section("late", "Late", "data", checks=(Check("Leakage", "warning", "Two copies."),))
+    for sections in ([worse, *inputs.sections], [*inputs.sections, worse]):
+        check, place = replace(run, sections=sections).checks["Leakage"]
+        assert (check.text, place) == ("Two copies.", "late")
 
 
-def test_figure_without_a_place_is_named(inputs: Inputs) -> None:
-    inputs.figures["fig8_more"] = inputs.figures["fig4_loss"]
-    with pytest.raises(InputError, match="fig8_more"):
-        page_of(inputs)
+def test_finding_names_what_warns_or_what_was_not_checked(inputs: Inputs) -> None:
+    run = run_of(inputs)
+    assert report.finding(run).endswith(
+        "but shortcuts warns: this is no evidence that the models recognise disease."
+    )
+    calm = [section for section in inputs.sections if section.ident != "shortcuts"]
+    assert report.finding(replace(run, sections=calm)).endswith(
+        "; not checked: shortcuts, confounding and external validity."
+    )
 
 
-# ---------------------------------------------------------------- notices
+# ---------------------------------------------------------------- limits
+
+
+def test_no_external_validation_is_a_limit_only_where_no_external_set_was_scored(
+    inputs: Inputs,
+) -> None:
+    def said() -> bool:
+        return any("No external validation" in limit.text for limit in run_of(inputs).limits)
+
+    assert said()
+    for state in ("pass", "warning"):
+        scored = Check("External validity", state, "0.500 on adults.")
+        inputs.sections.append(Section("external", "External test", "validity", checks=(scored,)))
+        assert not said()
+        inputs.sections.pop()
+    skipped = Check("External validity", "not run", "No set given.")
+    inputs.sections.append(Section("external", "External test", "validity", checks=(skipped,)))
+    assert said()
+
+
+def test_every_limit_stands_once_under_limits_whoever_gives_it(inputs: Inputs) -> None:
+    page = page_of(inputs)
+    text = Page(page.html[page.html.index('<section id="limits"') :]).text
+    text = text[: text.index("Methods")]
+    for limit in (*parts.data_limits(run_of(inputs)), *run_of(inputs).limits):
+        assert text.count(" ".join(limit.text.split())) == 1, limit
 
 
 def test_class_with_a_source_of_its_own_is_named_with_its_number(inputs: Inputs) -> None:
-    [notice] = [text for text in warnings_of(inputs) if "cannot be told apart" in text]
-    assert notice.startswith("Every covid image (n\u00a0=\u00a020) comes from source clinic")
+    [text] = [text for text in limits_of(inputs) if "no image of another class does" in text]
+    assert text.startswith("Every covid image (n\u00a0=\u00a020) comes from source clinic")
 
 
 def test_no_class_is_named_once_each_source_serves_two_classes(inputs: Inputs) -> None:
@@ -238,22 +293,21 @@ def test_unknown_views_confound_nothing(inputs: Inputs) -> None:
 def test_phantoms_are_announced_before_any_number(inputs: Inputs) -> None:
     for source in inputs.config["sources"].values():
         source["type"] = "phantom"
-    texts = warnings_of(inputs)
-    assert texts[0] == (
-        "All images are computer-drawn phantoms; no figure here says anything about patients."
-    )
-    assert not [text for text in texts if text.startswith("Age")]
-    assert not [text for text in content.limits(run_of(inputs)) if "hospital" in text]
-    assert "no patient's image" in content.licence_text(run_of(inputs))
+    page = page_of(inputs)
+    first = "All images are computer-drawn phantoms: no figure here says anything about patients."
+    assert limits_of(inputs, first=True)[0] == first
+    assert page.text.index(first) < page.text.index("Recommended model")
+    assert "Labels are the collections" not in " ".join(limits_of(inputs))
+    assert "no patient's image" in parts.licences(run_of(inputs)).paragraphs[0]
 
 
 def test_some_phantoms_are_counted(inputs: Inputs) -> None:
     inputs.config["sources"]["hospital"]["type"] = "phantom"
-    assert warnings_of(inputs)[0].startswith("80 of 100 images are computer-drawn phantoms")
+    assert limits_of(inputs)[0].startswith("80 of 100 images are computer-drawn phantoms")
 
 
 def test_random_weights_are_named_and_others_are_not(inputs: Inputs) -> None:
-    [text] = [text for text in warnings_of(inputs) if "random weights" in text]
+    [text] = [text for text in limits_of(inputs, first=True) if "pretrained" in text]
     assert "ResNet50" in text
     assert "VGG16" not in text
 
@@ -273,48 +327,64 @@ def test_mirror_is_noted_where_something_came_through_it(
     inputs.config["weights"] = dict.fromkeys(inputs.config["backbones"], "random")
     for source, kind in zip(inputs.config["sources"].values(), kinds, strict=True):
         source["type"] = kind
-    assert any("pinned checksums" in text for text in warnings_of(inputs)) is said
+    assert any("equal the pinned files" in text for text in limits_of(inputs)) is said
 
 
-def test_notice_of_the_config_stands_first_and_research_only_last(inputs: Inputs) -> None:
+def test_notice_of_the_config_stands_first(inputs: Inputs) -> None:
     inputs.config["notice"] = "Read\n  this."
-    texts = warnings_of(inputs)
-    assert texts[0] == "Read this."
-    assert "Not a medical device" in texts[-1]
+    assert limits_of(inputs, first=True)[0] == "Read this."
 
 
-def test_ages_are_told_with_their_unknown_share(inputs: Inputs) -> None:
+def test_ages_are_given_with_their_unknown_share(inputs: Inputs) -> None:
     covid = inputs.frames["manifest"].query("label == 'covid'")["age"]
-    [text] = [text for text in warnings_of(inputs) if text.startswith("Age")]
     expected = (
         f"covid median {np.nanmedian(covid):.0f} years ({np.nanmin(covid):.0f}–"
         f"{np.nanmax(covid):.0f}), unknown for 25.0\u202f%; normal unknown"
     )
-    assert expected in text
+    assert expected in parts.ages_text(run_of(inputs))
 
 
 def test_classes_of_disjoint_ages_are_a_limit(inputs: Inputs) -> None:
     manifest = inputs.frames["manifest"]
     manifest.loc[manifest["label"] == "normal", "age"] = 3.0
-    [text] = [text for text in content.limits(run_of(inputs)) if "do not overlap" in text]
+    [text] = [text for text in limits_of(inputs) if "do not overlap" in text]
     assert "covid" in text
     assert "normal" in text
     assert "pneumonia" not in text
 
 
-# ---------------------------------------------------------------- facts
+# ---------------------------------------------------------------- data
 
 
-def test_patient_on_both_sides_is_found_from_the_files_and_shown_as_failed(
-    inputs: Inputs,
-) -> None:
-    assert facts.shared_patients(run_of(inputs).images) == set()
+def test_flow_adds_up_from_the_collections_to_the_test_set(inputs: Inputs) -> None:
+    boxes = {box.title: box for box in parts.flow(run_of(inputs))}
+    listed, present = 300 + 16 + 1583, 211 + 3 + 424
+    assert boxes["Listed in the collections"].images == listed
+    assert boxes["No file here"].images == listed - present
+    assert boxes["Quarantined"].details == ("1 duplicate bytes",)
+    assert boxes["Sampled"].images == 100 == boxes["Training"].images + boxes["Test"].images
+    left = sum(box.images for box in boxes.values() if box.left_out)
+    assert listed - left == boxes["Sampled"].images
+    assert "covid 4, normal 8, pneumonia 8" in boxes["Test"].details
+    assert any("3 folds of" in text for text in boxes["Training"].details)
+
+
+def test_licences_are_counted_and_unstated_ones_named(inputs: Inputs) -> None:
+    cells = page_of(inputs).cells
+    assert ["clinic", "not stated", "10"] in cells
+    assert ["hospital", "CC BY 4.0", "80"] in cells
+
+
+def test_patient_on_both_sides_is_found_from_the_files_and_is_a_warning(inputs: Inputs) -> None:
+    run = run_of(inputs)
+    assert facts.shared_patients(run.images) == set()
+    assert parts.split_check(run) == Check("Leakage", "pass", NO_LEAKAGE)
     split = inputs.frames["split"]
     split.loc[0, ["split", "fold"]] = ["train", 0]
-    assert facts.shared_patients(run_of(inputs).images) == {"clinic:covid0"}
-    page = page_of(inputs)
-    assert [a for a in page.attributes("li") if a.get("class") == "failed"]
-    assert "Patients in both the training and the test set: 1" in page.text
+    run = run_of(inputs)
+    assert facts.shared_patients(run.images) == {"clinic:covid0"}
+    assert parts.split_check(run).text == "1 patient in both the training and the test set."
+    assert "leakage" in report.finding(replace(run, sections=[parts.data(run), *run.sections]))
 
 
 def test_patient_in_two_folds_is_found(inputs: Inputs) -> None:
@@ -322,26 +392,28 @@ def test_patient_in_two_folds_is_found(inputs: Inputs) -> None:
     row = split.index[split["split"] == "train"][0]
     split.loc[row, "fold"] = (split.loc[row, "fold"] + 1) % 3
     assert len(facts.patients_in_several_folds(run_of(inputs).images)) == 1
+    assert parts.split_check(run_of(inputs)).state == "warning"
 
 
-def test_synthetic_image_of_a_test_image_is_found(inputs: Inputs) -> None:
-    assert facts.synthetic_from_test(run_of(inputs)) == 0
-    inputs.frames["synthetic"].loc[0, "source_image_id"] = "hospital-normal0"
-    assert facts.synthetic_from_test(run_of(inputs)) == 1
+# ---------------------------------------------------------------- errors
 
 
-def test_key_result_is_the_best_test_ensemble_with_its_interval(inputs: Inputs) -> None:
-    table = inputs.frames["classification"]
-    # A fold and a validation score above all ensembles are not the key result.
-    table.loc[(table["model"] == "fold0") & (table["augmentation"] == "v2"), "accuracy"] = 1.0
-    sentence, per_backbone = content.key_result(run_of(inputs))
-    assert "VGG16 with v1, accuracy 0.900" in sentence
-    assert "interval 0.800–0.950" in sentence
-    assert "would give 0.400" in sentence
-    assert per_backbone == [
-        "VGG16: v1 0.900, v2 0.850",
-        "ResNet50 (random weights): v1 0.500, v2 0.450",
-    ]
+def test_unreadable_section_is_named_and_leaves_no_report(inputs: Inputs) -> None:
+    arguments = inputs.arguments()
+    arguments["sections"][0].write_text("{}")
+    with pytest.raises(InputError, match=r"performance-models\.json"):
+        report.run(report=inputs.folder / "report.html", **arguments)
+    assert not (inputs.folder / "report.html").exists()
+
+
+def test_figure_without_a_file_is_named(inputs: Inputs) -> None:
+    figure = SectionFigure("fig8_more", "More.", "More of it.")
+    inputs.sections.append(Section("more", "More", "data", figures=(figure,)))
+    with pytest.raises(InputError, match="fig8_more"):
+        page_of(inputs)
+
+
+# ---------------------------------------------------------------- protocol
 
 
 def test_departures_list_only_what_differs_from_the_study(inputs: Inputs) -> None:
@@ -369,6 +441,96 @@ def test_flattened_config_keeps_every_value(inputs: Inputs) -> None:
     assert flat["backbones"] == "VGG16, ResNet50"
     assert flat["transform.horizontal_flip"] == "yes"
     assert flat["timeline"] == formats.MISSING
+
+
+def test_augmentations_are_defined_by_what_the_run_does(inputs: Inputs) -> None:
+    v1, v2 = (report.augmentation_text(inputs.config, name) for name in ("v1", "v2"))
+    assert "rotation up to 5°, shifts up to 5 % and horizontal flip" in v1
+    assert "CycleGAN" not in v1
+    assert v2.endswith("plus 100 CycleGAN images in each training fold")
+    assert v2 in page_of(inputs).text
+
+
+# ---------------------------------------------------------------- model card and checklist
+
+
+def answers(inputs: Inputs) -> dict[str, list[str]]:
+    """Rows of the checklist by what they ask."""
+    run = run_of(inputs)
+    run = replace(run, sections=[*(make(run) for make in parts.MAKERS[:-1]), *run.sections])
+    _, claim = model_card(run).tables
+    assert claim.table is not None
+    return {row[1]: list(row) for row in claim.table.rows}
+
+
+def test_missing_external_test_is_a_gap_and_a_given_one_is_answered_with_its_numbers(
+    inputs: Inputs,
+) -> None:
+    assert answers(inputs)["Test on external data"][2] == GAP
+    check = Check("External validity", "pass", "0.910 on adults.")
+    inputs.sections.append(Section("external", "External test", "validity", checks=(check,)))
+    _, _, state, text = answers(inputs)["Test on external data"]
+    assert state == ANSWERED
+    assert "0.910 on adults" in text
+
+
+def test_leakage_keeps_disjointness_from_being_answered(inputs: Inputs) -> None:
+    row = "Level at which partitions are disjoint"
+    assert answers(inputs)[row][2] == ANSWERED
+    check = Check("Leakage", "warning", "2 patients on both sides.")
+    inputs.sections.append(Section("audit", "Audit", "validity", checks=(check,)))
+    assert answers(inputs)[row][2] != ANSWERED
+    assert "2 patients" in answers(inputs)[row][3]
+
+
+def test_what_the_checklist_points_to_is_in_the_report(inputs: Inputs) -> None:
+    page = page_of(inputs)
+    for _, _, _, text in answers(inputs).values():
+        for title in re.findall(r"'([^']+)'", text):
+            assert re.search(rf"<h[23]>{title}</h[23]>", page.html), title
+    assert "in this report" not in answers(inputs)["Software"][3]
+
+
+def test_power_is_claimed_only_where_it_was_calculated(inputs: Inputs) -> None:
+    row = "Sample size and how it was determined"
+    assert "No power calculation" in answers(inputs)[row][3]
+    inputs.sections.append(Section("synthetic-effect", "Effect", "synthetic"))
+    assert "can detect" in answers(inputs)[row][3]
+
+
+def test_checklist_counts_what_its_table_shows_and_denies_clinical_use(inputs: Inputs) -> None:
+    found = model_card(run_of(inputs))
+    card, claim = (item.table for item in found.tables)
+    assert card is not None
+    assert claim is not None
+    states = [row[2] for row in claim.rows]
+    assert f"{states.count(GAP)} are gaps" in found.paragraphs[0]
+    assert f"answers {states.count(ANSWERED)}," in found.paragraphs[0]
+    assert "no clinical use" in found.paragraphs[0]
+    assert "not for diagnosis" in " ".join(" ".join(row) for row in card.rows)
+    assert all(row[3].strip() and "nan" not in row[3].split() for row in claim.rows)
+
+
+# ---------------------------------------------------------------- terms
+
+
+def test_a_term_is_marked_where_it_is_first_used_and_always_in_headings() -> None:
+    terms = report.Terms({"ECE": "Error.", "macro F1": "Mean.", "F1": "Harmonic mean."})
+    assert terms.marked("An ECE <x> and the macro F1; ECE") == (
+        'An <a class="term" href="#term-ece">ECE</a> &lt;x&gt; and the '
+        '<a class="term" href="#term-macro-f1">macro F1</a>; ECE'
+    )
+    assert terms.marked("ECE") == "ECE"
+    assert "href" in terms.marked("ECE", always=True)
+    assert terms.marked("fence, F10") == "fence, F10"
+
+
+def test_every_marked_term_has_its_definition(inputs: Inputs) -> None:
+    page = page_of(inputs)
+    used = {str(a["href"])[1:] for a in page.attributes("a") if a.get("class") == "term"}
+    defined = {a.get("id") for a in page.attributes("dt")}
+    assert {"term-ece", "term-holm", "term-v1"} - used <= {"term-v1"}
+    assert used <= defined
 
 
 # ---------------------------------------------------------------- forms
@@ -403,78 +565,3 @@ def test_metric_columns_are_grouped_and_missing_values_are_dashes() -> None:
     table = formats.table_of(frame)
     assert table.head == [("", 1), ("Precision", 2)]
     assert table.rows == [["a", "1.000", "0.500"], ["–", "–", "0.250"]]
-
-
-def test_table_1_groups_each_measure_with_its_published_value_and_difference(
-    inputs: Inputs,
-) -> None:
-    table = beside_table(inputs.frames["published_accuracy"])
-    assert table.head == [
-        *[("", 1)] * 3,
-        ("Accuracy", 3),
-        ("Folds, accuracy", 3),
-        *[(f"Precision {label}", 3) for label in CLASSES],
-    ]
-    assert [column.label for column in table.columns[3:9]] == [
-        *("this run", "published", "difference"),
-        *("mean", "min", "max"),
-    ]
-    assert table.rows[0][3:6] == ["0.900", "0.880", "+0.020"]
-    assert table.rows[1][4:6] == ["–", "–"]
-
-
-# ---------------------------------------------------------------- captions of `snakemake --report`
-
-
-def test_captions_of_the_workflow_are_valid_and_all_there(inputs: Inputs) -> None:
-    core = pytest.importorskip("docutils.core", reason="docutils comes with Snakemake only")
-    jinja2 = pytest.importorskip("jinja2")
-    captions = {path.stem: path for path in (ROOT / "workflow/report").glob("*.rst")}
-    wanted = {"workflow", "classification", "published_accuracy", "published_comparison", "models"}
-    assert wanted | set(inputs.figures) <= set(captions)
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
-    for path in captions.values():
-        source = environment.from_string(path.read_text()).render(
-            snakemake={"config": inputs.config}
-        )
-        # Level 2 is a warning; it raises.
-        html = core.publish_string(
-            source, writer="html5", settings_overrides={"halt_level": 2, "report_level": 2}
-        )
-        assert len(html) > 500
-
-
-def test_a_sections_text_figure_and_table_enter_the_page_and_its_notice_stands_on_top(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inputs = made_up_run(tmp_path)
-    inputs.frames["ages"] = pd.DataFrame({"label": ["covid"], "accuracy": [0.875]})
-    inputs.figures["ages"] = inputs.figures["fig1_diagnoses"]
-    del inputs.figures["fig_jobs"]  # its section gives way to the one of this test
-
-    def section(run: Run, tables: Mapping[str, pd.DataFrame]) -> Section | None:
-        if "ages" not in tables:
-            return None
-        return Section(
-            ident="ages",
-            title="Ages",
-            paragraphs=["What ages say."],
-            notices=[Notice("warning", "Age names the class.")],
-            figures=[SectionFigure("ages", "Ages of all.", "Bars of ages.")],
-            tables=[SectionTable("ages", "By age.", table_of(tables["ages"]))],
-        )
-
-    monkeypatch.setattr(sections, "BODY", (section,))
-    write_report(tmp_path / "with.html", **inputs.arguments())
-    page = (tmp_path / "with.html").read_text()
-    assert page.index("Age names the class.") < page.index("What was run</h2>")
-    assert page.index("What ages say.") < page.index('id="limits"')
-    assert '<a href="#ages">Ages</a>' in page
-    assert "0.875" in page
-    assert 'alt="Bars of ages."' in page
-    labels = re.findall(r"<b>Table\u00a0S(\d+)\.</b>", page)
-    assert sorted(labels, key=int) == labels
-
-    del inputs.frames["ages"], inputs.figures["ages"]
-    write_report(tmp_path / "without.html", **inputs.arguments())
-    assert 'id="ages"' not in (tmp_path / "without.html").read_text()

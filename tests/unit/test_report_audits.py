@@ -1,4 +1,4 @@
-"""Report sections on external sets, leakage, shortcuts, and the closing checklist."""
+"""Report sections on external sets, leakage and shortcuts."""
 
 from dataclasses import replace
 
@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covidcxr.report.checklist import ANSWERED, FILLERS, GAP, answer, read_items
 from covidcxr.report.facts import Run
-from covidcxr.report.sections import checklist, external, leakage, shortcuts
+from covidcxr.report.sections import external, leakage, shortcuts
 from tests.unit.report_inputs import made_up_run
 
 
@@ -125,47 +124,3 @@ def test_control_as_good_as_the_model_is_a_warning_with_its_number(run):
     assert quiet is not None
     assert not quiet.notices
     assert shortcuts.section(run, {}) is None
-
-
-def items_of(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
-    """Rows of the checklist by what they ask."""
-    _, claim = checklist.section(run, tables).tables
-    return {row[1]: list(row) for row in claim.table.rows}
-
-
-def test_every_item_has_a_filler_or_a_reason_and_every_filler_serves(run):
-    items = [item for group in read_items().values() for item in group]
-    assert {item["fill"] for item in items if "fill" in item} == set(FILLERS)
-    for item in items:
-        assert ("fill" in item) != ("gap" in item)
-        found = answer(item, run, {})
-        assert found.text.endswith(".")
-        assert "nan" not in found.text.split()
-
-
-def test_missing_external_test_is_a_gap_and_a_given_one_is_answered_with_its_numbers(run):
-    before = items_of(run, {})["Test on external data"]
-    assert before[2] == GAP
-    tables = external_tables(run, 0.4)
-    after = items_of(run, tables)["Test on external data"]
-    ensembles = tables["external"].query("model == 'ensemble'")["accuracy"]
-    assert after[2] == ANSWERED
-    assert f"adults: {ensembles.min():.3f} to {ensembles.max():.3f}" in after[3]
-
-
-def test_leakage_keeps_disjointness_from_being_answered(run):
-    clean = items_of(run, leakage_tables(0))["Level at which partitions are disjoint"]
-    leaking = items_of(run, leakage_tables(2))["Level at which partitions are disjoint"]
-    assert clean[2] == ANSWERED
-    assert leaking[2] != ANSWERED
-    assert "2 findings" in leaking[3]
-
-
-def test_checklist_counts_what_its_table_shows_and_denies_clinical_use(run):
-    found = checklist.section(run, {})
-    states = [row[2] for row in found.tables[1].table.rows]
-    assert f"{states.count(GAP)} are gaps" in found.paragraphs[0]
-    assert f"answers {states.count(ANSWERED)} from" in found.paragraphs[0]
-    assert "no clinical use" in found.paragraphs[1]
-    card = " ".join(" ".join(row) for row in found.tables[0].table.rows)
-    assert "not for diagnosis" in card

@@ -71,7 +71,7 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "fig_timelines": 1,
         "export_model": 3,
         "export_table": 1,
-        "run_times": 1,
+        "benchmarks": 1,
         "report": 1,
     }
 

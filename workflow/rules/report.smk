@@ -14,65 +14,53 @@ FIGURES = [
     for name in SHOWN_FIGURES + REPORT_FIGURES
     for kind in ("png", "svg")
 ]
-SHOWN_IN_REPORT = [
+# What no step describes yet in a section of its own.
+UNMOVED = [
     *FIGURES,
     *TABLES,
     *REPORT_TABLES,
-    *expand(
-        f"{RUN}/data/{{table}}.csv",
-        table=["manifest", "quarantine", "collections", "split"],
-    ),
     *([f"{RUN}/data/synthetic.csv"] if SYNTHETIC else []),
     *([f"{RUN}/cyclegan/losses.csv"] if SYNTHETIC else []),
     *([f"{RUN}/figures/cyclegan_samples.png"] if SYNTHETIC else []),
     *expand(f"{RUN}/gradcam/{{backbone}}/{SHOWN}.npz", backbone=BACKBONES),
-    *SECTIONS,
-    *shown_with_sections(),
 ]
 
 
 # After all that the report shows, so that it tells the times of all of it.
-rule run_times:
+rule benchmarks:
     input:
-        SHOWN_IN_REPORT,
+        shown=SECTIONS[:] + shown_with_sections() + UNMOVED,
     output:
-        **figure("fig_jobs", "Run", "jobs over time"),
-        jobs=update(f"{RUN}/benchmarks/jobs.csv"),
-        sizes=update(f"{RUN}/benchmarks/sizes.csv"),
-    log:
-        f"{RUN}/logs/run_times.log",
-    conda:
-        ENVIRONMENT
+        table=update(f"{RUN}/tables/benchmarks.csv"),
+        section=section("benchmarks"),
     resources:
-        mem_mb=memory(500),
-        runtime=minutes(5),
+        **job(500, 5),
     params:
-        run=lambda wildcards, output: str(Path(output.jobs).parents[1]),
-        code=code("report/run_times"),
+        logs=f"{RUN}/logs",
+        step=step("report/benchmarks"),
     message:
         "Adding up the times of the jobs"
     script:
-        "../scripts/report/run_times.py"
+        "../scripts/run.py"
 
 
 rule report:
     input:
-        SHOWN_IN_REPORT,
-        rules.run_times.output,
+        manifest=f"{RUN}/data/manifest.csv",
+        split=f"{RUN}/data/split.csv",
+        quarantine=f"{RUN}/data/quarantine.csv",
+        collections=f"{RUN}/data/collections.csv",
+        sections=SECTIONS,
+        shown=shown_with_sections() + UNMOVED,
     output:
-        update(f"{RUN}/report.html"),
-    log:
-        f"{RUN}/logs/report.log",
-    conda:
-        ENVIRONMENT
+        report=update(f"{RUN}/report.html"),
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(5),
+        **job(1000, 5),
     params:
         # The one rule that shows the whole configuration depends on all of it.
         config=config,
-        code=code("report/report"),
+        step=step("report/report"),
     message:
         "Writing the report"
     script:
-        "../scripts/report/report.py"
+        "../scripts/run.py"

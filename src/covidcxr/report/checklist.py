@@ -1,344 +1,138 @@
-"""What a run can answer of a model card and of CLAIM, from its own tables; the rest is a gap."""
+"""The model card and the items of CLAIM, answered from the run's own data; the rest are gaps."""
 
-# Every filler takes the same two arguments, whatever it reads.
-# ruff: noqa: ARG001
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
-import pandas as pd
 import yaml
 
 from covidcxr.report import facts
-from covidcxr.report.facts import Run
-from covidcxr.report.formats import count, listing, ratio, share, some
+from covidcxr.report.facts import Run, records
+from covidcxr.report.formats import Column, Table, count, listing, share, some
+from covidcxr.report.section import Section, SectionTable
 
 ANSWERED, PARTLY, GAP = "answered", "in part", "gap"
-Tables = Mapping[str, pd.DataFrame]
+POWER = "synthetic-effect"
+"""Section that says which differences the test set can detect."""
 
 
-class Answer(NamedTuple):
-    """How far an item is answered (`answered`, `in part`, `gap`), and with what."""
+def model_card(run: Run) -> Section:
+    """Fill the model card and the checklist."""
+    items = yaml.safe_load((files("covidcxr.report") / "checklist.yaml").read_text("utf-8"))
+    known = facts_of(run)
+    card = [[item["heading"], answer(item, run, known)[1]] for item in items["card"]]
+    claim = [[item["item"], item["asks"], *answer(item, run, known)] for item in items["claim"]]
+    number = {state: sum(row[2] == state for row in claim) for state in (ANSWERED, PARTLY, GAP)}
+    return Section(
+        ident="checklist",
+        title="Model card and checklist",
+        part="card",
+        paragraphs=(
+            f"Of {count(len(claim))} groups of items of CLAIM (the checklist for artificial "
+            f"intelligence in medical imaging) the run answers {count(number[ANSWERED])}, "
+            f"{count(number[PARTLY])} in part; {count(number[GAP])} are gaps. These models have no "
+            "clinical use.",
+        ),
+        tables=(
+            SectionTable(
+                "model_card",
+                "Model card.",
+                Table([Column("About"), Column("This run")], card),
+                folded=True,
+            ),
+            SectionTable(
+                "claim",
+                "Items of CLAIM, in short; those that only an article can answer are left out.",
+                Table([Column("Item"), Column("Asks"), Column("State"), Column("Answer")], claim),
+                folded=True,
+            ),
+        ),
+    )
 
-    status: str
-    text: str
 
-
-Filler = Callable[[Run, Tables], Answer]
-
-
-def read_items() -> dict[str, list[dict[str, str]]]:
-    """Return the items of `checklist.yaml`: `card` and `claim`."""
-    text = (files("covidcxr.report") / "checklist.yaml").read_text()
-    items: dict[str, list[dict[str, str]]] = yaml.safe_load(text)
-    return items
-
-
-def answer(item: Mapping[str, str], run: Run, tables: Tables) -> Answer:
-    """Answer an item by its filler, or name it a gap with the reason that stands there."""
+def answer(item: Mapping[str, Any], run: Run, known: Mapping[str, Any]) -> tuple[str, str]:
+    """Return how far an item of `checklist.yaml` is answered, and with what."""
     if "gap" in item:
-        return Answer(GAP, item["gap"])
-    return FILLERS[item["fill"]](run, tables)
+        return GAP, item["gap"]
+    if "phantoms" in item and facts.only_phantoms(run):
+        return ANSWERED, item["phantoms"]
+    text = item.get("says", "").format(**known)
+    partly = item.get("partly", False)
+    state = PARTLY if (known[partly] if isinstance(partly, str) else partly) else ANSWERED
+    if "check" in item:
+        found = run.checks.get(item["check"])
+        if found is None or found[0].state == "not run":
+            return GAP, f"{text} {item['check']}: not checked in this run.".strip()
+        state = PARTLY if found[0].state == "warning" else state
+        text = f"{text} {found[0].text}".strip()
+    if "see" in item:
+        titles = {section.ident: section.title for section in run.sections}
+        if item["see"] not in titles:
+            return GAP, f"{text} Not part of this run.".strip()
+        text = f"{text} See '{titles[item['see']]}'.".strip()
+    return state, text
 
 
-def models(run: Run, tables: Tables) -> Answer:
-    """Tell the backbones, augmentations, folds."""
-    config = run.config
-    count_of = len(config["backbones"]) * len(config["augmentations"]) * config["split"]["folds"]
-    return Answer(
-        ANSWERED,
-        f"Image classifiers of {listing(run.classes)} by convolutional networks "
-        f"({listing(config['backbones'])}), {some(count_of, 'model')}: augmentations "
-        f"{listing(config['augmentations'])}, {config['split']['folds']} folds each.",
-    )
-
-
-def intended_use(run: Run, tables: Tables) -> Answer:
-    """Tell that there is no clinical use."""
-    return Answer(
-        ANSWERED,
-        "To reproduce a published study and to measure what such a study can and cannot show. "
-        "There is no clinical role: not for diagnosis, triage or any decision on a patient.",
-    )
-
-
-def retrospective(run: Run, tables: Tables) -> Answer:
-    """Tell that public collections are retrospective."""
-    if facts.only_phantoms(run):
-        return Answer(GAP, "The films are drawn by the package; no patient is in the run.")
-    return Answer(ANSWERED, "Retrospective: films of public or own collections.")
-
-
-def sources(run: Run, tables: Tables) -> Answer:
-    """Tell the collections and how many films each gives."""
-    counts = run.manifest["source"].value_counts(sort=False)
-    told = listing(
-        f"{name} ({run.config['sources'][name]['type']}, {count(number)})"
-        for name, number in counts.items()
-    )
-    return Answer(ANSWERED, f"Films by source: {told}.")
-
-
-def eligibility(run: Run, tables: Tables) -> Answer:
-    """Tell the filters; the collections do not tell places and dates."""
+def facts_of(run: Run) -> dict[str, Any]:
+    """Return what the items may name in braces."""
+    config, images = run.config, run.images
+    ages = facts.ages(run.manifest, run.classes)
+    sexes = float((run.manifest["sex"] != "").mean())
+    unlicensed = int((run.manifest["license"] == "").sum())
+    models = len(config["backbones"]) * len(config["augmentations"]) * config["split"]["folds"]
     filters = [
         f"{label}: {part['where']}"
-        for label, parts in run.config["classes"].items()
+        for label, parts in config["classes"].items()
         for part in parts
         if part["where"]
     ]
-    told = "; ".join(filters).replace("'", "") or "every film of the sources named"
-    return Answer(PARTLY, f"Filters of the run: {told}. When and where films were taken: not told.")
-
-
-def preprocessing(run: Run, tables: Tables) -> Answer:
-    """Tell the decoding and scaling."""
-    size = run.config["image_size"]
-    return Answer(
-        ANSWERED,
-        f"Grey values, stretched to {size} × {size} pixels without regard to the aspect.",
-    )
-
-
-def selection(run: Run, tables: Tables) -> Answer:
-    """Tell the seeded draw."""
-    counts = run.manifest["label"].value_counts(sort=False)
-    told = listing(f"{count(number)} {label}" for label, number in counts.items())
-    return Answer(ANSWERED, f"{told}, drawn at random by the seed {run.config['seed']}.")
-
-
-def missing(run: Run, tables: Tables) -> Answer:
-    """Tell the quarantined files."""
-    reasons = run.quarantine["reason"].value_counts()
-    told = listing(f"{count(n)} {str(name).replace('_', ' ')}" for name, n in reasons.items())
-    return Answer(
-        ANSWERED,
-        f"{some(len(run.manifest), 'film')} used; "
-        + (f"left out and replaced by the next drawn: {told}." if told else "none was left out."),
-    )
-
-
-def reference(run: Run, tables: Tables) -> Answer:
-    """Tell that labels are the collections'."""
-    if facts.only_phantoms(run):
-        return Answer(ANSWERED, "What the package drew.")
-    return Answer(
-        PARTLY,
-        "The labels of the collections, taken as they are: no second reading, and no test (RT-PCR, "
-        "follow-up) is checked. Some labels of public collections are known to be wrong.",
-    )
-
-
-def sample_size(run: Run, tables: Tables) -> Answer:
-    """Tell that counts follow the study, without a calculation."""
-    return Answer(
-        PARTLY,
-        f"{some(len(run.manifest), 'film')}, as configured; no power calculation was made.",
-    )
-
-
-def _by_class(images: pd.DataFrame, classes: list[str]) -> str:
-    counts = images["label"].value_counts()
-    told = listing(f"{count(counts.get(label, 0))} {label}" for label in classes)
-    return f"{told} of {some(images['patient_id'].nunique(), 'patient')}"
-
-
-def training_films(run: Run, tables: Tables) -> Answer:
-    """Tell the counts by class, and synthetic images."""
-    images = run.images
-    text = _by_class(images[images["split"] == "train"], run.classes) + "."
-    if len(run.synthetic):
-        text += f" {some(len(run.synthetic), 'synthetic image')} joins training where configured."
-        text = text.replace("images joins", "images join")
-    return Answer(ANSWERED, text)
-
-
-def test_films(run: Run, tables: Tables) -> Answer:
-    """Tell the counts by class of the run's own test set."""
-    images = run.images
-    return Answer(ANSWERED, _by_class(images[images["split"] == "test"], run.classes) + ".")
-
-
-def partitions(run: Run, tables: Tables) -> Answer:
-    """Tell the shares of test and training."""
-    tests = float((run.split["split"] == "test").mean())
-    return Answer(
-        ANSWERED,
-        f"{share(tests)} test, the rest in {run.config['split']['folds']} folds, by integer "
-        "program with the class counts asked.",
-    )
-
-
-def disjoint(run: Run, tables: Tables) -> Answer:
-    """Tell the unit of the split, and what the leakage audit found."""
-    unit = run.config["split"]["unit"]
-    if "leakage_summary" not in tables:
-        return Answer(PARTLY, f"By {unit}; not audited.")
-    found = int(tables["leakage_summary"]["found"].sum())
-    audited = f"The leakage audit has {some(found, 'finding')}."
-    return Answer(ANSWERED if unit == "patient" and not found else PARTLY, f"By {unit}. {audited}")
-
-
-def architecture(run: Run, tables: Tables) -> Answer:
-    """Tell the head and cut."""
-    training = run.config["training"]
-    return Answer(
-        ANSWERED,
-        f"Figure 3: global average pooling, {training['dense_units']} units (ReLU), dropout "
-        f"{training['dropout']:g}, softmax over {len(run.classes)} classes; trained: "
-        f"{training['trainable'].replace('_', ' ')}.",
-    )
-
-
-def software(run: Run, tables: Tables) -> Answer:
-    """Tell where versions stand in the report."""
-    return Answer(ANSWERED, "Versions are listed above; the lock file pins all of them.")
-
-
-def initial_weights(run: Run, tables: Tables) -> Answer:
-    """Tell the weights by backbone."""
-    weights = run.config["weights"]
-    told = listing(f"{name}: {weights[name]}" for name in run.config["backbones"])
-    return Answer(PARTLY if facts.random_backbones(run.config) else ANSWERED, f"{told}.")
-
-
-def training(run: Run, tables: Tables) -> Answer:
-    """Tell the hyperparameters."""
-    settings = run.config["training"]
-    return Answer(
-        ANSWERED,
-        f"Adam {settings['learning_rate']:g}, batches of {settings['batch_size']}, "
-        f"{settings['epochs']} epochs; the whole configuration is in this report.",
-    )
-
-
-def final_model(run: Run, tables: Tables) -> Answer:
-    """Tell the best validation epoch."""
-    return Answer(
-        PARTLY,
-        "Of each model the epoch of lowest validation loss. No single final model is chosen; where "
-        "this report names the best, it is by the test set.",
-    )
-
-
-def ensembles(run: Run, tables: Tables) -> Answer:
-    """Tell the mean of the folds."""
-    return Answer(ANSWERED, "Mean probability of the folds.")
-
-
-def measures(run: Run, tables: Tables) -> Answer:
-    """Tell the what is measured where."""
-    return Answer(
-        ANSWERED,
-        "Accuracy, precision, recall and F1 of every model on validation and test films.",
-    )
-
-
-def performance(run: Run, tables: Tables) -> Answer:
-    """Tell the best ensemble on the test set with its interval."""
-    best = facts.test_ensembles(run.classification).iloc[0]
-    low, high = facts.accuracy_interval(run, best["backbone"], best["augmentation"])
-    return Answer(
-        ANSWERED,
-        f"{best['backbone']} {best['augmentation']}, ensemble: accuracy {ratio(best['accuracy'])} "
-        f"({ratio(low)}–{ratio(high)}, 95 %, patients resampled) on {some(best['n'], 'film')}, the "
-        "highest of several and so optimistic. Intervals of every measure stand above.",
-    )
-
-
-def external(run: Run, tables: Tables) -> Answer:
-    """Tell the external sets, or the gap."""
-    if "external" not in tables:
-        return Answer(GAP, "No external test set was given: nothing is known of other films.")
-    rows = tables["external"]
-    rows = rows[rows["model"] == facts.ENSEMBLE]
-    told = listing(
-        f"{name}: {ratio(group['accuracy'].min())} to {ratio(group['accuracy'].max())}"
-        for name, group in rows.groupby("set", sort=False)
-    )
-    return Answer(ANSWERED, f"Accuracy of the ensembles on external sets: {told}.")
-
-
-def shortcuts(run: Run, tables: Tables) -> Answer:
-    """Tell what the shortcut controls reach."""
-    if "controls" not in tables:
-        return Answer(GAP, "Not measured.")
-    rows = tables["controls"].set_index("control")["accuracy"].drop(index="whole")
-    told = listing(f"{str(name).replace('_', ' ')} {ratio(value)}" for name, value in rows.items())
-    return Answer(ANSWERED, f"Accuracy of controls without what a reader needs: {told}.")
-
-
-def explanations(run: Run, tables: Tables) -> Answer:
-    """Tell of Grad-CAM."""
-    measured = "explanations" in tables and not tables["explanations"].empty
-    return Answer(
-        PARTLY,
-        "Grad-CAM (figures 6 and 7). "
-        + ("How well the maps do is measured above. " if measured else "The maps are not tested. ")
-        + "No reader has judged whether they show disease.",
-    )
-
-
-def demographics(run: Run, tables: Tables) -> Answer:
-    """Tell the age and sex by class, as far as told."""
-    rows = facts.ages(run.manifest, run.classes)
-    told = listing(
-        f"{row['label']} "
-        + (f"median {row['median']:.0f} years, " if row["known"] else "")
-        + f"age told of {count(row['known'])} of {count(row['n'])}"
-        for _, row in rows.iterrows()
-    )
-    sexes = float((run.manifest["sex"] != "").mean())
-    complete = bool((rows["known"] == rows["n"]).all()) and sexes == 1
-    return Answer(
-        ANSWERED if complete else PARTLY, f"{told}. Sex is told of {share(sexes)} of the films."
-    )
-
-
-def failures(run: Run, tables: Tables) -> Answer:
-    """Tell the confusion matrices only."""
-    return Answer(
-        PARTLY, "Confusion matrices (figure 5); the films that were misread were not read again."
-    )
-
-
-def limitations(run: Run, tables: Tables) -> Answer:
-    """Tell the confounding by source and what the top of the report warns of."""
-    told = ["The statements at the top of this report"]
-    alone = facts.confounded_classes(run.manifest)
-    if alone:
-        told.append(
-            f"the source alone gives {listing(alone)} away, so accuracy is no measure of "
-            "finding disease"
-        )
-    return Answer(ANSWERED, "; ".join(told) + ".")
-
-
-def licences(run: Run, tables: Tables) -> Answer:
-    """Tell the images without a stated licence."""
-    unknown = int((run.manifest["license"] == "").sum())
-    return Answer(
-        PARTLY if unknown else ANSWERED,
-        f"{some(unknown, 'film')} without a stated licence, of {count(len(run.manifest))}; films "
-        "are not redistributed. Whether a patient consented is the collections’ to say.",
-    )
-
-
-FILLERS: dict[str, Filler] = {
-    filler.__name__: filler
-    for filler in (
-        *(models, intended_use, retrospective, sources, eligibility, preprocessing, selection),
-        *(missing, reference, sample_size, training_films, test_films, partitions, disjoint),
-        *(architecture, software, initial_weights, training, final_model, ensembles, measures),
-        *(performance, external, shortcuts, explanations, demographics, failures, limitations),
-        licences,
-    )
-}
-
-
-def counts(answers: list[Answer]) -> dict[str, Any]:
-    """Return how many answers have each status."""
+    labels = run.manifest["label"].value_counts(sort=False)
+    sources = run.manifest["source"].value_counts(sort=False)
+    powered = any(section.ident == POWER for section in run.sections)
     return {
-        status: sum(one.status == status for one in answers) for status in (ANSWERED, PARTLY, GAP)
+        "models": f"Classifiers of {listing(run.classes)} on frozen or trained "
+        f"{listing(config['backbones'])}; {some(models, 'model')}: augmentations "
+        f"{listing(config['augmentations'])}, {config['split']['folds']} folds each.",
+        "training": _by_class(run, "train"),
+        "test": _by_class(run, "test"),
+        "finding": run.finding or "No ensemble was scored",
+        "unlicensed": some(unlicensed, "image"),
+        "unlicensed_count": unlicensed,
+        "images": some(len(run.manifest), "image"),
+        "sources": listing(
+            f"{name} ({config['sources'][name]['type']}, {count(number)})"
+            for name, number in sources.items()
+        ),
+        "filters": "; ".join(filters).replace("'", "") or "every image of the sources named",
+        "size": config["image_size"],
+        "seed": config["seed"],
+        "classes": listing(f"{count(number)} {label}" for label, number in labels.items()),
+        "quarantined": some(len(run.quarantine), "file"),
+        "power": "The differences that the test set can detect are given with the effect of "
+        "synthetic images."
+        if powered
+        else "No power calculation was made.",
+        "test_share": share(float((images["split"] == "test").mean())),
+        "folds": config["split"]["folds"],
+        "unit": config["split"]["unit"],
+        "weights": listing(f"{name}: {config['weights'][name]}" for name in config["backbones"]),
+        "random": len(facts.random_backbones(config)),
+        "ages": listing(
+            f"{row['label']}: "
+            + (f"median {row['median']:.0f} years, " if row["known"] else "")
+            + f"age known for {count(row['known'])} of {count(row['n'])}"
+            for row in records(ages)
+        )
+        + ".",
+        "sexes": share(sexes),
+        "incomplete": int((ages["known"] < ages["n"]).any() or sexes < 1),
+        "limits": some(len(run.limits), "limit"),
     }
+
+
+def _by_class(run: Run, split: str) -> str:
+    images = run.images
+    part = images[images["split"] == split]
+    counts = part["label"].value_counts()
+    named = listing(f"{count(counts.get(label, 0))} {label}" for label in run.classes)
+    return f"{named}, of {some(part['patient_id'].nunique(), 'patient')}."

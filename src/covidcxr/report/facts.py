@@ -8,6 +8,7 @@ import pandas as pd
 
 from covidcxr.errors import InputError
 from covidcxr.report.formats import MISSING, listing
+from covidcxr.report.section import Check, Limit, Section
 
 Config = Mapping[str, Any]
 Row = dict[str, Any]
@@ -36,25 +37,33 @@ PUBLISHED_PROTOCOL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Run:
-    """The tables of a run. What a run does not have is an empty frame.
+    """What the report knows of a run.
 
-    `manifest` and `split` as `covidcxr.data.tables` reads them; `classification` and `baselines`
-    score the study's models and those beside them; `intervals` has the sureness of both (see
-    `covidcxr.evaluate`); `explanations` has one
-    row for every Grad-CAM panel: figure, backbone, image_id, label, day, explained, predicted,
-    probability (in [0, 1]).
+    Attributes
+    ----------
+    config
+        The whole configuration, defaults filled in.
+    manifest, split, quarantine, collections
+        As `covidcxr.data.tables` reads them; what a run does not have is an empty frame.
+    sections
+        What its steps say of themselves, in the report's order.
+    versions
+        Versions by name of software.
     """
 
     config: Config
     manifest: pd.DataFrame
     split: pd.DataFrame
     quarantine: pd.DataFrame
-    classification: pd.DataFrame
-    intervals: pd.DataFrame
+    collections: pd.DataFrame = field(default_factory=pd.DataFrame)
+    sections: Sequence[Section] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    # Of sections that no step writes yet.
+    classification: pd.DataFrame = field(default_factory=pd.DataFrame)
+    intervals: pd.DataFrame = field(default_factory=pd.DataFrame)
     baselines: pd.DataFrame = field(default_factory=pd.DataFrame)
     synthetic: pd.DataFrame = field(default_factory=pd.DataFrame)
     losses: pd.DataFrame = field(default_factory=pd.DataFrame)
-    collections: pd.DataFrame = field(default_factory=pd.DataFrame)
     explanations: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
@@ -66,6 +75,51 @@ class Run:
     def images(self) -> pd.DataFrame:
         """The manifest with the split and fold of each image."""
         return self.manifest.merge(self.split, on="image_id", how="inner", validate="one_to_one")
+
+    @property
+    def finding(self) -> str:
+        """The main result as a clause; "" where there is none."""
+        return next((part.finding for part in self.sections if part.finding), "")
+
+    @property
+    def checks(self) -> dict[str, tuple[Check, str]]:
+        """Every check by title, and the section it stands in; of several of a title the worst.
+
+        Those of `CHECKS` that no section makes are "not run".
+        """
+        found: dict[str, tuple[Check, str]] = {
+            title: (Check(title, "not run", "Not part of this run."), "") for title in CHECKS
+        }
+        for section in self.sections:
+            for check in section.checks:
+                before = found.get(check.title)
+                if before is None or WORSE.index(check.state) > WORSE.index(before[0].state):
+                    found[check.title] = check, section.ident
+        return found
+
+    @property
+    def limits(self) -> list[Limit]:
+        """What the run cannot show: of its sections, and for want of a check."""
+        found = [limit for section in self.sections for limit in section.limits]
+        checks = self.checks
+        for title, text in CHECKS.items():
+            if text and checks[title][0].state == "not run":
+                found.append(Limit(text))
+        return list(dict.fromkeys(found))
+
+
+CHECKS = {
+    "Leakage": "Leakage between the training and the test set was not looked for.",
+    "Shortcuts": "How far images without the lungs give the label was not measured.",
+    "Confounding": "How far source, age and view predict the label was not measured.",
+    "Synthetic images": "",
+    "Calibration": "Whether the probabilities mean what they say was not measured.",
+    "External validity": "No external validation: the test images come from the same collections "
+    "as the training images. Accuracy on images of another hospital is not known from this run.",
+    "Grad-CAM on the lungs": "Whether the heat maps lie on the lungs was not measured.",
+}
+"""The checks of the first screen, and what a run cannot show that did not make one."""
+WORSE = ("not run", "pass", "warning")
 
 
 def records(frame: pd.DataFrame) -> list[Row]:
@@ -129,14 +183,6 @@ def patients_in_several_folds(images: pd.DataFrame) -> set[str]:
     """Return the patients whose training images stand in more than one fold."""
     folds = images[images["split"] == "train"].groupby("patient_id")["fold"].nunique()
     return set(folds.index[folds > 1])
-
-
-def synthetic_from_test(run: Run) -> int:
-    """Return how many synthetic images were made from a test image (there should be none)."""
-    if run.synthetic.empty:
-        return 0
-    test = run.split.loc[run.split["split"] == "test", "image_id"]
-    return int(run.synthetic["source_image_id"].isin(test).sum())
 
 
 def accuracy_interval(run: Run, backbone: str, augmentation: str) -> tuple[float, float]:

@@ -4,26 +4,27 @@ import base64
 import importlib.metadata
 import platform
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
-import pandas as pd
-from markupsafe import Markup
+import yaml
+from markupsafe import Markup, escape
+from PIL import Image
 
 from covidcxr.data.tables import read_manifest, read_split, read_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
-from covidcxr.report import content, facts, sections, summaries
-from covidcxr.report.content import Notice
+from covidcxr.provenance import commit
+from covidcxr.report import sections as unmoved
 from covidcxr.report.facts import Run
-from covidcxr.report.formats import Table, count, table_of
-from covidcxr.report.section import in_order, read_section
-from covidcxr.report.sections.section import Section
+from covidcxr.report.formats import count, listing
+from covidcxr.report.parts import MAKERS, STUDY
+from covidcxr.report.section import PARTS, Section, in_order, read_section
 
 PACKAGES = (
     "covidcxr",
@@ -40,116 +41,68 @@ PACKAGES = (
     "matplotlib",
     "snakemake",
 )
-REQUIRED_TABLES = ("manifest", "split", "quarantine", "classification", "intervals")
+DOUBTS = ("Shortcuts", "Confounding", "External validity", "Leakage")
+"""Checks whose warning takes from the main result what it seems to say."""
+LARGEST_FILE = 500_000
+"""Bytes of a CSV file that the page carries at most; of a larger one it gives the place."""
 PAPER_TABLES = {"published_accuracy": "Table 1", "published_comparison": "Table 2"}
-LISTED_FILES = 1000
-"""Quarantined files listed at most; the report says so and names the file with all of them."""
+PAPER_FIGURE = re.compile(r"fig(\d+)_")
+TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".csv": "text/csv"}
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure in the page. `image` and `svg` are data addresses, `svg` "" where there is none."""
-
-    ident: str
-    label: str
-    caption: str
-    alt: str
-    image: str
-    svg: str
-
-
-@dataclass(frozen=True)
-class Numbered:
-    """A table in the page, with its number and caption. `folded` hides it behind its caption."""
-
-    ident: str
-    label: str
-    caption: str
-    table: Table
-    folded: bool
-
-
-def write_report(
-    output: str | Path,
-    *,
+def run(
+    manifest: str | Path,
+    split: str | Path,
+    quarantine: str | Path,
+    collections: str | Path,
+    sections: Sequence[str | Path],
+    shown: Sequence[str | Path],
+    report: str | Path,
     config: Mapping[str, Any],
-    tables: Mapping[str, str | Path],
-    figures: Mapping[str, str | Path],
-    svgs: Mapping[str, str | Path] | None = None,
-    gradcam: Mapping[str, str | Path] | None = None,
-    written: Sequence[str | Path] = (),
-    versions: Mapping[str, str] | None = None,
 ) -> None:
     """Write the report of a run.
 
     Parameters
     ----------
-    output
+    manifest, split, quarantine, collections
+        Tables of the data (`covidcxr.data.tables`).
+    sections
+        Sections that the steps wrote (`covidcxr.report.section`), within a part in reading order.
+    shown
+        The figures (PNG and SVG) and tables (CSV) that the sections name by their stems.
+    report
         HTML file to write.
     config
         The whole configuration, defaults filled in.
-    tables
-        CSV files by name: `manifest`, `split`, `quarantine`, `classification`, `intervals`; where
-        the run has them `baselines`, `published_accuracy`, `published_comparison`, `models`,
-        `synthetic`, `losses`, `collections`, and those that `covidcxr.report.sections` read.
-    figures
-        PNG files by stem: `fig1_diagnoses` to `fig7_timeline`, `cyclegan_samples`, and those of
-        the sections. Those missing are left out.
-    svgs
-        The same figures as SVG files, offered for download.
-    gradcam
-        Files of `covidcxr.explain.gradcam.write_gradcam` by backbone, in the order of the figures.
-    written
-        Sections that the steps themselves wrote (`covidcxr.report.section`).
-    versions
-        Versions by name of software; those of this process by default.
 
     Raises
     ------
     InputError
-        If a required table is not given, or a file cannot be read.
+        If a file cannot be read, or a section names a figure that is not given.
     """
-    missing = [name for name in REQUIRED_TABLES if name not in tables]
-    if missing:
-        raise InputError(f"the report needs the tables {', '.join(missing)}; give their paths")
-    run = _read_run(config, tables, gradcam or {})
-    read = {name: _read_results(path) for name, path in tables.items()}
-    body = [
-        *(
-            Section(
-                ident=part.ident,
-                title=part.title,
-                paragraphs=[*part.paragraphs, *part.method],
-                notices=[
-                    *(Notice("warning", c.text) for c in part.checks if c.state == "warning"),
-                    *(Notice("warning", limit.text) for limit in part.limits if limit.first),
-                ],
-                figures=part.figures,  # type: ignore[arg-type]
-                tables=[item for item in part.tables if item.table],  # type: ignore[misc]
-            )
-            for part in in_order(map(read_section, written))
+    known = Run(
+        config=config,
+        manifest=read_manifest(manifest),
+        split=read_split(split),
+        quarantine=read_table(quarantine, ["path", "label", "source", "reason", "detail"]),
+        collections=read_table(
+            collections,
+            ["source", "diagnosis", "view", "images", "files"],
+            ["images", "files"],
         ),
-        *sections.made(sections.BODY, run, read),
-    ]
-    closing = sections.made(sections.CLOSING, run, read)
-    placed = {*content.FIGURES, *(item.name for part in body + closing for item in part.figures)}
-    unknown = [name for name in figures if name not in placed]
-    if unknown:
-        raise InputError(
-            f"the report has no place for figure {', '.join(unknown)}; its figures are "
-            f"{', '.join(sorted(placed))}"
-        )
-    page = _page(
-        run,
-        body=body,
-        closing=closing,
-        figures={name: data_address(path) for name, path in figures.items()},
-        svgs={name: data_address(path) for name, path in (svgs or {}).items()},
-        results={name: read[name] for name in (*PAPER_TABLES, "models") if name in read},
-        versions=installed_versions() if versions is None else versions,
-        quarantine_file=str(tables["quarantine"]),
+        sections=[read_section(path) for path in sections],
+        versions=installed_versions(),
     )
-    with atomic(output) as temporary:
+    known = replace(
+        known, sections=[*known.sections, *unmoved.made(known, [Path(path) for path in shown])]
+    )
+    for place, make in enumerate(MAKERS):
+        before, after = known.sections[:place], known.sections[place:]
+        known = replace(known, sections=[*before, make(known), *after])
+    known = replace(known, sections=in_order(known.sections))
+    places = [Path(path) for path in (*shown, quarantine)]
+    page = render(known, places, made=f"{datetime.now(UTC):%Y-%m-%d}", version=_version())
+    with atomic(report) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
@@ -164,113 +117,56 @@ def installed_versions() -> dict[str, str]:
     return found | {"platform": platform.platform()}
 
 
-def data_address(path: str | Path) -> str:
-    """Return a PNG or SVG file as a `data:` address.
+def _version() -> str:
+    try:
+        version = importlib.metadata.version("covidcxr")
+    except importlib.metadata.PackageNotFoundError:
+        version = "not installed"
+    return f"covidcxr {version}, {commit() or 'no commit'}"
+
+
+def data_address(path: Path) -> str:
+    """Return a PNG, SVG or CSV file as a `data:` address.
 
     Raises
     ------
     InputError
-        If the file cannot be read or is neither.
+        If the file cannot be read or is none of these.
     """
-    path = Path(path)
-    kinds = {".png": "image/png", ".svg": "image/svg+xml"}
-    if path.suffix.lower() not in kinds:
-        raise InputError(f"figure {path} is neither PNG nor SVG")
+    if path.suffix.lower() not in TYPES:
+        raise InputError(f"{path} is neither PNG, SVG nor CSV")
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"figure {path} cannot be read: {error.strerror}") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
     encoded = base64.b64encode(data).decode("ascii")
-    return f"data:{kinds[path.suffix.lower()]};base64,{encoded}"
+    return f"data:{TYPES[path.suffix.lower()]};base64,{encoded}"
 
 
-def _read_run(
-    config: Mapping[str, Any],
-    tables: Mapping[str, str | Path],
-    gradcam: Mapping[str, str | Path],
-) -> Run:
-    metrics = [f"{m}_{label}" for m in ("precision", "recall", "f1") for label in config["classes"]]
-    keys = ["backbone", "augmentation", "model", "split"]
-    scores = [*keys, "n", "accuracy", *metrics]
-    optional = {
-        name: _read_results(tables[name]) for name in ("losses", "collections") if name in tables
-    }
-    if "synthetic" in tables:
-        columns = ["image_id", "label", "source_image_id"]
-        optional["synthetic"] = read_table(tables["synthetic"], columns)
-    if "baselines" in tables:
-        optional["baselines"] = read_table(tables["baselines"], scores, scores[len(keys) :])
-    return Run(
-        config=config,
-        manifest=read_manifest(tables["manifest"]),
-        split=read_split(tables["split"]),
-        quarantine=read_table(
-            tables["quarantine"], ["path", "label", "source", "reason", "detail"]
-        ),
-        classification=read_table(tables["classification"], scores, scores[len(keys) :]),
-        intervals=_read_results(tables["intervals"]),
-        explanations=_read_explanations(gradcam, list(config["classes"])),
-        **optional,
-    )
+def inches(path: Path) -> str:
+    """Return the width at which a PNG was drawn, as a style; "" where the file does not say."""
+    with Image.open(path) as image:
+        dpi = image.info.get("dpi")
+        return f"--inches: {image.width / dpi[0]:.2f}" if dpi else ""
 
 
-def _read_explanations(gradcam: Mapping[str, str | Path], classes: list[str]) -> pd.DataFrame:
-    """Return what was predicted for the images of figures 6 and 7, as `Run.explanations`."""
-    figures = {"test": "fig6_gradcam", "timeline": "fig7_timeline"}
-    parts = []
-    for backbone, path in gradcam.items():
-        try:
-            # Not through `covidcxr.explain`: that would load TensorFlow for four small arrays.
-            with np.load(path) as arrays:
-                scores = arrays["probabilities"]
-                part = pd.DataFrame({name: arrays[name] for name in ("image_id", "label", "day")})
-                part["figure"] = [figures[cohort] for cohort in arrays["cohort"]]
-                part["explained"] = [classes[index] for index in arrays["class_index"]]
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{path} cannot be read as Grad-CAM maps: {error}") from error
-        part["predicted"] = [classes[index] for index in scores.argmax(axis=1)]
-        parts.append(part.assign(backbone=backbone, probability=scores.max(axis=1)))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+def render(run: Run, shown: Sequence[Path], *, made: str, version: str) -> str:
+    """Return the page of a run.
 
-
-def _read_results(path: str | Path) -> pd.DataFrame:
-    """Read a table of measured values, numbers as numbers."""
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a CSV table: {error}") from error
-
-
-def _page(
-    run: Run,
-    *,
-    body: Sequence[Section],
-    closing: Sequence[Section],
-    figures: Mapping[str, str],
-    svgs: Mapping[str, str],
-    results: Mapping[str, pd.DataFrame],
-    versions: Mapping[str, str],
-    quarantine_file: str,
-) -> str:
-    tables = {
-        "data": summaries.data_table(run),
-        "quarantine": summaries.quarantine_table(run.quarantine),
-        "quarantined": table_of(run.quarantine.head(LISTED_FILES), {"label": "Class"}),
-        "departures": table_of(facts.departures(run.config), {"this_run": "This run"}),
-        "config": summaries.config_table(run.config),
-        "versions": summaries.versions_table(versions),
-        "split": summaries.split_table(run),
-        "ensembles": summaries.ensemble_table(run),
-        "classification": table_of(run.classification),
-        "licences": summaries.licence_table(run.manifest),
-        **{
-            name: (summaries.beside_table if name == "published_accuracy" else table_of)(frame)
-            for name, frame in results.items()
-        },
-    }
-    if len(run.losses):
-        tables["losses"] = summaries.losses_table(run.losses)
-    result, per_backbone = content.key_result(run)
+    Parameters
+    ----------
+    run
+        With all sections, in order.
+    shown
+        Figures and tables, by their stems.
+    made, version
+        Date and version of the code, for the head of the page.
+    """
+    by_suffix = {suffix: {p.stem: p for p in shown if p.suffix == suffix} for suffix in TYPES}
+    named = [figure.name for section in run.sections for figure in section.figures]
+    absent = [name for name in named if name not in by_suffix[".png"]]
+    if absent:
+        raise InputError(f"figure {absent[0]} of the report has no PNG file; make it again")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("covidcxr.report", "."),
         autoescape=True,
@@ -278,42 +174,39 @@ def _page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    terms = Terms(glossary(run.config))
+    environment.filters |= {
+        "terms": terms.marked,
+        "data": data_address,
+        "count": count,
+        "slug": slug,
+        "inches": inches,
+    }
     return environment.get_template("report.html.j2").render(
         # Own files, not input: they enter the page as they are.
         style=Markup(_own("report.css")),
         script=Markup(_own("report.js")),
         title=run.config.get("title", run.config["run"]),
-        run_name=run.config["run"],
-        seed=run.config["seed"],
-        # Warnings before notes, whoever gives them.
-        notices=sorted(
-            [
-                *content.notices(run),
-                *(notice for part in [*body, *closing] for notice in part.notices),
-            ],
-            key=lambda notice: notice.kind != "warning",
-        ),
-        sections=body,
-        closing_sections=closing,
-        result=result,
-        per_backbone=per_backbone,
-        figures=_figures(run, [*body, *closing], figures, svgs),
-        tables=_numbered(
-            {name: table for name, table in tables.items() if table.rows}, body, closing
-        ),
-        checks=content.split_checks(run),
-        files=content.files_text(run.collections, run.quarantine),
-        licences=content.licence_text(run),
-        unlisted=(
-            f"The first {count(LISTED_FILES)} of {count(len(run.quarantine))}; all stand in "
-            f"{quarantine_file}."
-            if len(run.quarantine) > LISTED_FILES
-            else ""
-        ),
-        limits=content.limits(run),
-        references=content.references(run),
+        run=run,
+        study=STUDY,
+        made=made,
+        version=version,
         images=count(len(run.manifest)),
         patients=count(run.manifest["patient_id"].nunique()),
+        finding=finding(run),
+        augmentations=[(name, terms.definitions[name]) for name in run.config["augmentations"]],
+        key_rows=[row for section in run.sections for row in section.key_rows],
+        checks=list(run.checks.values()),
+        parts={
+            part: (title, [section for section in run.sections if section.part == part])
+            for part, title in PARTS.items()
+        },
+        labels=labels(run.sections),
+        png=by_suffix[".png"],
+        svg=by_suffix[".svg"],
+        csv=by_suffix[".csv"],
+        largest=LARGEST_FILE,
+        glossary=terms.definitions,
     )
 
 
@@ -321,71 +214,96 @@ def _own(name: str) -> str:
     return (files("covidcxr.report") / name).read_text(encoding="utf-8")
 
 
-def _figures(
-    run: Run, parts: Sequence[Section], images: Mapping[str, str], svgs: Mapping[str, str]
-) -> dict[str, Figure]:
-    own = [item for part in parts for item in part.figures]
-    captions = content.figure_captions(run) | {item.name: item.caption for item in own}
-    alts = content.figure_alts(run) | {item.name: item.alt for item in own}
-    # The paper's figures keep its numbers; the others are numbered as they are shown.
-    order = [name for name in (*content.FIGURES, *(item.name for item in own)) if name in images]
-    extra = [name for name in order if not PAPER_FIGURE.match(name)]
-    return {
-        name: Figure(
-            ident=name.replace("_", "-"),
-            label=f"Figure {found[1]}"
-            if (found := PAPER_FIGURE.match(name))
-            else f"Figure S{extra.index(name) + 1}",
-            caption=captions[name],
-            alt=alts[name],
-            image=images[name],
-            svg=svgs.get(name, ""),
+def finding(run: Run) -> str:
+    """Return the main result in one sentence, with the checks that cast doubt on it."""
+    if not run.finding:
+        return "No ensemble has been scored on the test set."
+    doubts = [name for name in DOUBTS if run.checks[name][0].state == "warning"]
+    if doubts:
+        return (
+            f"{run.finding}, but {listing(name.lower() for name in doubts)} "
+            f"{'warns' if len(doubts) == 1 else 'warn'}: this is no evidence that the models "
+            "recognise disease."
         )
-        for name in order
-    }
+    open_ = [name for name in DOUBTS if run.checks[name][0].state == "not run"]
+    return f"{run.finding}" + (
+        f"; not checked: {listing(name.lower() for name in open_)}." if open_ else "."
+    )
 
 
-PAPER_FIGURE = re.compile(r"fig(\d+)_")
-FOLDED = {"quarantined", "config", "versions", "classification"}
-BEFORE_BODY = (
-    "data",
-    "quarantine",
-    "quarantined",
-    "departures",
-    "config",
-    "versions",
-    "split",
-    "losses",
-    "published_accuracy",
-    "published_comparison",
-    "ensembles",
-    "classification",
-    "models",
-)
-AFTER_BODY = ("licences",)
-"""Order in which the template shows the tables: those that the paper lacks are numbered by it."""
+def labels(sections: Iterable[Section]) -> dict[str, str]:
+    """Return the labels of figures and tables, by `figure:` or `table:` and name.
+
+    The paper's keep its numbers, the others count in reading order.
+    """
+    found: dict[str, str] = {}
+    extra = {"Figure": 0, "Table": 0}
+    for section in sections:
+        items = [("Figure", item.name) for item in section.figures]
+        items += [("Table", item.name) for item in section.tables if item.table]
+        for kind, name in items:
+            paper = PAPER_FIGURE.match(name) if kind == "Figure" else None
+            label = f"Figure {paper[1]}" if paper else PAPER_TABLES.get(name, "")
+            if not label:
+                extra[kind] += 1
+                label = f"{kind} S{extra[kind]}"
+            found[f"{kind.lower()}:{name}"] = label.replace(" ", "\u00a0")
+    return found
 
 
-def _numbered(
-    tables: Mapping[str, Table], body: Sequence[Section], closing: Sequence[Section]
-) -> dict[str, Numbered]:
-    parts = {item.name: item for part in [*body, *closing] for item in part.tables}
-    order = [
-        *BEFORE_BODY,
-        *(item.name for part in body for item in part.tables),
-        *AFTER_BODY,
-        *(item.name for part in closing for item in part.tables),
-    ]
-    shown = {**tables, **{name: item.table for name, item in parts.items() if item.table.rows}}
-    own = [name for name in order if name in shown and name not in PAPER_TABLES]
-    labels = PAPER_TABLES | {name: f"Table S{k}" for k, name in enumerate(own, 1)}
-    return {
-        name: Numbered(
-            ident=f"table-{name.replace('_', '-')}",
-            label=labels[name].replace(" ", "\u00a0"),
-            caption=parts[name].caption if name in parts else content.TABLE_CAPTIONS[name],
-            table=table,
-            folded=parts[name].folded if name in parts else name in FOLDED,
-        )
-        for name, table in shown.items()
-    }
+def glossary(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the definition of each term that the report explains, augmentations first."""
+    defined = {name: augmentation_text(config, name) for name in config["augmentations"]}
+    return defined | yaml.safe_load(_own("glossary.yaml"))
+
+
+def augmentation_text(config: Mapping[str, Any], name: str) -> str:
+    """Say what an augmentation does to the training images."""
+    settings = config["augmentations"][name]
+    transform = config["transform"] | (settings.get("transform") or {})
+    if transform.get("function"):
+        parts = [f"the transform {transform['function']}"]
+    else:
+        shift = max(transform["width_shift"], transform["height_shift"])
+        parts = [
+            text
+            for text, used in (
+                (f"rotation up to {transform['rotation']:g}°", transform["rotation"]),
+                (f"shifts up to {100 * shift:g} %", shift),
+                ("horizontal flip", transform["horizontal_flip"]),
+                ("vertical flip", transform["vertical_flip"]),
+            )
+            if used
+        ] or ["no transform"]
+    made = settings["synthetic"]
+    extra = f", plus {made} CycleGAN images in each training fold" if made else ""
+    return f"training images with random {listing(parts)}{extra}"
+
+
+class Terms:
+    """Marks the first use of each term of a glossary in the page as a link to its definition."""
+
+    def __init__(self, definitions: Mapping[str, str]) -> None:
+        self.definitions = dict(definitions)
+        self._lower = {term.lower(): term for term in definitions}
+        self._met: set[str] = set()
+        words = "|".join(re.escape(term) for term in sorted(definitions, key=len, reverse=True))
+        self._pattern = re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE)
+
+    def marked(self, text: str, *, always: bool = False) -> Markup:
+        """Return a text as HTML; `always` marks a term that was met before, too."""
+        made, end = Markup(), 0
+        for found in self._pattern.finditer(text):
+            term = self._lower[found[0].lower()]
+            if term in self._met and not always:
+                continue
+            self._met.add(term)
+            made += escape(text[end : found.start()])
+            made += Markup('<a class="term" href="#term-{}">{}</a>').format(slug(term), found[0])
+            end = found.end()
+        return made + escape(text[end:])
+
+
+def slug(term: str) -> str:
+    """Return a term as an anchor."""
+    return re.sub(r"\W+", "-", term.lower()).strip("-")

@@ -5,7 +5,7 @@ takes the sections of a run as they come and knows nothing of what made them.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +61,19 @@ class KeyRow:
 
 
 @dataclass(frozen=True)
+class FlowBox:
+    """A box of a flow diagram: what is in it, how many images, and of what they are.
+
+    `left_out` draws it beside the flow: images that go no further.
+    """
+
+    title: str
+    images: int
+    details: tuple[str, ...] = ()
+    left_out: bool = False
+
+
+@dataclass(frozen=True)
 class SectionFigure:
     """A figure of a section: the stem of its file, its caption, and its finding in words.
 
@@ -109,7 +122,7 @@ class Section:
         What the first screen shows of it.
     limits
         What the run cannot show, as far as this section can tell.
-    figures, tables
+    flow, figures, tables
         Shown after the paragraphs, in this order.
     folded
         Whether only the heading and the first paragraph are open.
@@ -124,9 +137,15 @@ class Section:
     checks: tuple[Check, ...] = ()
     key_rows: tuple[KeyRow, ...] = ()
     limits: tuple[Limit, ...] = ()
+    flow: tuple[FlowBox, ...] = ()
     figures: tuple[SectionFigure, ...] = ()
     tables: tuple[SectionTable, ...] = ()
     folded: bool = False
+
+    @property
+    def rest(self) -> "Section":
+        """The section without its first paragraph, which stands beside a folded one's heading."""
+        return replace(self, paragraphs=self.paragraphs[1:])
 
 
 _SECTION = TypeAdapter(Section)

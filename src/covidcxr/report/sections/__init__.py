@@ -1,17 +1,19 @@
-"""The sections of the report that stand on a table of their own, in reading order.
+"""Sections that the report still makes itself, until their steps write them."""
 
-Each module beside this one has a function `section(run, tables)`; it returns None where the run has
-not made what the section shows.
-"""
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from collections.abc import Callable, Mapping
-
+import numpy as np
 import pandas as pd
 
+from covidcxr.errors import InputError
+from covidcxr.report import content, summaries
 from covidcxr.report.facts import Run
+from covidcxr.report.formats import table_of
+from covidcxr.report.section import KeyRow, Limit, Section, SectionFigure, SectionTable
 from covidcxr.report.sections import (
     calibration,
-    checklist,
     explanations,
     export,
     external,
@@ -19,43 +21,138 @@ from covidcxr.report.sections import (
     leakage,
     matrix,
     operating_point,
-    run_times,
     shortcuts,
     split_comparison,
+    synthetic_audit,
+    synthetic_effect,
 )
-from covidcxr.report.sections.section import Section
+from covidcxr.report.sections import section as old
 
-Maker = Callable[[Run, Mapping[str, pd.DataFrame]], Section | None]
+Maker = Callable[[Run, Mapping[str, pd.DataFrame]], old.Section | None]
 
-BODY: tuple[Maker, ...] = (
-    explanations.section,
-    matrix.section,
-    external.section,
-    leakage.section,
-    shortcuts.section,
-    intervals.section,
-    calibration.section,
-    operating_point.section,
-    export.section,
-    split_comparison.section,
-    run_times.section,
-)
-"""Between the explanations and the limits."""
-CLOSING: tuple[Maker, ...] = (checklist.section,)
-"""After licences and works to cite."""
+MAKERS: dict[Maker, str] = {
+    explanations.section: "explanations",
+    matrix.section: "validity",
+    external.section: "validity",
+    leakage.section: "validity",
+    shortcuts.section: "validity",
+    synthetic_effect.section: "synthetic",
+    synthetic_audit.section: "synthetic",
+    intervals.section: "performance",
+    calibration.section: "performance",
+    operating_point.section: "performance",
+    export.section: "methods",
+    split_comparison.section: "validity",
+}
+FOLDED = {"calibration", "operating-point", "export", "split-comparison", "intervals"}
+PLACES = {
+    "data": ("fig1_diagnoses",),
+    "performance": ("fig5_confusion", "fig3_architecture", "fig4_loss"),
+    "synthetic": ("fig2_synthetic", "cyclegan_samples"),
+    "explanations": ("fig6_gradcam", "fig7_timeline"),
+}
 
 
-def made(makers: tuple[Maker, ...], run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
-    """Return the sections for which the run has tables.
+def made(run: Run, shown: Sequence[Path]) -> list[Section]:
+    """Return what no step writes yet, of the tables and figures of a run."""
+    csv = {path.stem: path for path in shown if path.suffix == ".csv"}
+    png = {path.stem for path in shown if path.suffix == ".png"}
+    if "classification" not in csv or "intervals" not in csv:
+        return []
+    tables = {name: pd.read_csv(path) for name, path in csv.items()}
+    empty = pd.DataFrame()
+    run = replace(
+        run,
+        explanations=_explanations([p for p in shown if p.suffix == ".npz"], run.classes),
+        classification=tables["classification"],
+        intervals=tables["intervals"],
+        baselines=tables.get("baselines", empty),
+        synthetic=tables.get("synthetic", empty),
+        losses=tables.get("losses", empty),
+    )
+    captions, alts = content.figure_captions(run), content.figure_alts(run)
+    found = [_performance(run, tables)]
+    found += [
+        Section(
+            ident=f"{part}-figures",
+            title="",
+            part=part,
+            figures=tuple(
+                SectionFigure(
+                    name, captions[name], alts[name], name in ("fig3_architecture", "fig4_loss")
+                )
+                for name in names
+                if name in png
+            ),
+        )
+        for part, names in PLACES.items()
+        if set(names) & png
+    ]
+    for make, part in MAKERS.items():
+        section = make(run, tables)
+        if section is not None:
+            found.append(_moved(section, part))
+    return found
 
-    Parameters
-    ----------
-    makers
-        `BODY` or `CLOSING`.
-    run
-        The tables that every run has.
-    tables
-        Every table handed to the report, by the stem of its file, numbers as numbers.
-    """
-    found = (maker(run, tables) for maker in makers)
-    return [section for section in found if section is not None]
+
+def _moved(section: old.Section, part: str) -> Section:
+    return Section(
+        ident=section.ident,
+        title=section.title,
+        part=part,
+        paragraphs=tuple(section.paragraphs[:1]),
+        method=tuple(section.paragraphs[1:]),
+        limits=tuple(Limit(notice.text) for notice in section.notices if notice.kind == "warning"),
+        figures=tuple(SectionFigure(f.name, f.caption, f.alt) for f in section.figures),
+        tables=tuple(SectionTable(t.name, t.caption, t.table, t.folded) for t in section.tables),
+        folded=section.ident in FOLDED,
+    )
+
+
+def _performance(run: Run, tables: Mapping[str, pd.DataFrame]) -> Section:
+    sentence, _ = content.key_result(run)
+    shown = [
+        SectionTable(
+            "ensembles", content.TABLE_CAPTIONS["ensembles"], summaries.ensemble_table(run)
+        )
+    ]
+    if "published_accuracy" in tables:
+        table = summaries.beside_table(tables["published_accuracy"])
+        caption = content.TABLE_CAPTIONS["published_accuracy"]
+        shown.append(SectionTable("published_accuracy", caption, table, folded=True))
+    if "published_comparison" in tables:
+        table = table_of(tables["published_comparison"])
+        caption = content.TABLE_CAPTIONS["published_comparison"]
+        shown.append(SectionTable("published_comparison", caption, table, folded=True))
+    shown.append(SectionTable("classification", content.TABLE_CAPTIONS["classification"]))
+    if "models" in tables:
+        caption = content.TABLE_CAPTIONS["models"]
+        shown.append(SectionTable("models", caption, table_of(tables["models"]), folded=True))
+    return Section(
+        ident="performance-models",
+        title="Performance on the test set",
+        part="performance",
+        paragraphs=(sentence,),
+        finding=sentence.rstrip("."),
+        limits=tuple(Limit(text) for text in content.test_set_limits(run)),
+        key_rows=(KeyRow("Best ensemble", sentence),),
+        tables=tuple(shown),
+    )
+
+
+def _explanations(paths: Sequence[Path], classes: list[str]) -> pd.DataFrame:
+    """Return what was predicted for the images of figures 6 and 7, as `Run.explanations`."""
+    figures = {"test": "fig6_gradcam", "timeline": "fig7_timeline"}
+    parts = []
+    for path in paths:
+        try:
+            with np.load(path) as arrays:
+                scores = arrays["probabilities"]
+                part = pd.DataFrame({name: arrays[name] for name in ("image_id", "label", "day")})
+                part["figure"] = [figures[cohort] for cohort in arrays["cohort"]]
+                part["explained"] = [classes[index] for index in arrays["class_index"]]
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path} cannot be read as Grad-CAM maps: {error}") from error
+        part["predicted"] = [classes[index] for index in scores.argmax(axis=1)]
+        parts.append(part.assign(backbone=path.parent.name, probability=scores.max(axis=1)))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

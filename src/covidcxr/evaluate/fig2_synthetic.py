@@ -5,28 +5,28 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.figure import Figure
 
-from covidcxr.arrays import open_rows
-from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_manifest, read_table
+from covidcxr.errors import InputError
 from covidcxr.evaluate.style import figure_style, save_figure
 from covidcxr.seeding import generator
 
 WIDTH = 7.0
-COLUMNS = 8
 
 
-def run(
-    *,
+def write_fig2_synthetic(
     manifest: str | Path,
     images: str | Path,
-    holdout: str | Path,
     synthetic: str | Path,
     synthetic_images: str | Path,
+    holdout: str | Path,
     png: str | Path,
     svg: str | Path,
+    *,
     seed: int,
+    columns: int = 8,
 ) -> None:
     """Draw source images above their translations above real training images of the target class.
 
@@ -34,52 +34,69 @@ def run(
     ----------
     manifest, images
         `manifest.csv` and its images, uint8 [n, size, size].
-    holdout
-        `holdout.csv`; only training images are shown.
     synthetic, synthetic_images
         `synthetic.csv` and its images, uint8 [m, size, size].
+    holdout
+        `holdout.csv`; only training images are shown.
     png, svg
         Figures to write.
     seed
-        The run's seed; decides which images are shown.
+        The run's seed; draws the images shown.
+    columns
+        Images of each kind, at most.
 
     Raises
     ------
     InputError
         If there are no synthetic images, or they name source images that the manifest lacks.
     """
-    made, sources = read_synthetic(synthetic, manifest)
+    made = read_table(synthetic, ["image_id", "label", "source_image_id"])
+    if made.empty:
+        raise InputError(
+            f"{synthetic} lists no images, so figure 2 has nothing to show; give an augmentation "
+            "`synthetic` images in the config, or leave the figure out"
+        )
     real = read_manifest(manifest)
+    row_of = pd.Series(real.index, real["image_id"])
+    unknown = made.loc[~made["source_image_id"].isin(row_of.index), "source_image_id"]
+    if len(unknown):
+        raise InputError(
+            f"{synthetic} names the source image {unknown.iloc[0]}, which is not in {manifest}; "
+            "make the synthetic images anew"
+        )
     rng = generator(seed, "fig2_synthetic")
-    shown = np.sort(rng.permutation(len(made))[:COLUMNS])
+    shown = np.sort(rng.permutation(len(made))[:columns])
+    sources = row_of[made["source_image_id"].iloc[shown]].to_numpy()
     target = made["label"].iloc[0]
-    sides = read_table(holdout, ["image_id", "split"]).set_index("image_id")["split"]
-    training = (real["image_id"].map(sides) == "train") & (real["label"] == target)
-    compared = np.sort(rng.permutation(np.flatnonzero(training))[:COLUMNS])
+    parts = read_table(holdout, ["image_id", "split"]).set_index("image_id")["split"]
+    training = parts.reindex(real["image_id"]) == "train"
+    candidates = np.flatnonzero((real["label"] == target).to_numpy() & training.to_numpy())
+    compared = np.sort(rng.permutation(candidates)[:columns])
 
-    pixels = open_rows(images, manifest, len(real))
-    translated = open_rows(synthetic_images, synthetic, len(made))
+    pixels = np.load(images, mmap_mode="r")
     rows = [
-        (f"{real['label'].iloc[sources[0]]}\nreal", pixels[sources[shown]]),
-        (f"{target}\nsynthetic,\nfrom above", translated[shown]),
+        (f"{real['label'].iloc[sources[0]]}\nreal", pixels[sources]),
+        (f"{target}\nsynthetic,\nfrom above", np.load(synthetic_images, mmap_mode="r")[shown]),
         (f"{target}\nreal", pixels[compared]),
     ]
     with figure_style():
-        save_figure(draw_rows(rows), png, svg)
+        save_figure(draw_rows(rows, columns), png, svg)
 
 
-def draw_rows(rows: Sequence[tuple[str, npt.NDArray[np.uint8]]]) -> Figure:
+def draw_rows(rows: Sequence[tuple[str, npt.NDArray[np.uint8]]], columns: int) -> Figure:
     """Draw rows of images with a name at the left of each.
 
     Parameters
     ----------
     rows
-        Name and images, uint8 [at most `COLUMNS`, size, size].
+        Name and images, uint8 [at most `columns`, size, size].
+    columns
+        Width of the grid, in images.
     """
-    side = WIDTH / COLUMNS
+    side = WIDTH / columns
     figure = Figure(figsize=(WIDTH, side * len(rows)))
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
-    axes = figure.subplots(len(rows), COLUMNS, squeeze=False)
+    axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, (name, images) in zip(axes, rows, strict=True):
         for ax in line:
             ax.set(xticks=[], yticks=[])
