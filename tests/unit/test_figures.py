@@ -8,9 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from covidcxr.cyclegan import fig2_synthetic
 from covidcxr.errors import InputError
 from covidcxr.evaluate.fig1_diagnoses import draw_diagnoses, view_group, write_fig1_diagnoses
-from covidcxr.evaluate.fig2_synthetic import write_fig2_synthetic
 from covidcxr.evaluate.fig4_loss import draw_losses, write_fig4_loss
 from covidcxr.evaluate.fig5_confusion import confusion, draw_matrices, write_fig5_confusion
 from covidcxr.evaluate.style import figure_style, save_figure
@@ -130,7 +130,8 @@ def write_fig2(study, made):
     folder, frame, _ = study
     pixels = np.arange(len(frame), dtype=np.uint8)[:, None, None] * np.ones((1, 16, 16), np.uint8)
     np.save(folder / "manifest.npy", pixels)
-    pd.DataFrame(made, columns=["image_id", "label", "source_image_id"]).to_csv(
+    columns = ["image_id", "label", "source_image_id"]
+    pd.DataFrame(made, columns=columns).assign(patient_id="a:1").to_csv(
         folder / "synthetic.csv", index=False
     )
     np.save(folder / "synthetic.npy", np.full((len(made), 16, 16), 200, np.uint8)
@@ -144,11 +145,17 @@ def write_fig2(study, made):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", keep)
-        write_fig2_synthetic(
-            folder / "manifest.csv", folder / "manifest.npy", folder / "synthetic.csv",
-            folder / "synthetic.npy", folder / "split.csv", folder / "2.png", folder / "2.svg",
-            seed=1, columns=4,
-        )  # fmt: skip
+        patch.setattr(fig2_synthetic, "COLUMNS", 4)
+        fig2_synthetic.run(
+            manifest=folder / "manifest.csv",
+            images=folder / "manifest.npy",
+            holdout=folder / "split.csv",
+            synthetic=folder / "synthetic.csv",
+            synthetic_images=folder / "synthetic.npy",
+            png=folder / "2.png",
+            svg=folder / "2.svg",
+            seed=1,
+        )
     return np.array(drawn, object).reshape(3, 4, -1)[:, :, 0].tolist()
 
 

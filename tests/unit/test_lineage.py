@@ -115,6 +115,7 @@ def verdict(run, fold=None, *, by_patient=True):
         seen=[run / "inputs.csv"],
         synthetic=[run / "synthetic.csv"],
         table=run / "lineage.csv",
+        section=run / "lineage.json",
         names=["all" if fold is None else f"fold{fold}"],
         by_patient=by_patient,
     )

@@ -201,3 +201,43 @@ rule predictions:
         "Gathering and checking all predictions"
     script:
         "../scripts/run.py"
+
+
+rule repeats:
+    input:
+        clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
+        views=f"{RUN}/features/{{backbone}}/manifest/views.npy",
+        rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
+        synthetic_clean=f"{RUN}/features/{{backbone}}/synthetic/clean.npy",
+        synthetic_views=f"{RUN}/features/{{backbone}}/synthetic/views.npy",
+        synthetic_rows=f"{RUN}/features/{{backbone}}/synthetic/rows.csv",
+        manifest=f"{RUN}/data/manifest.csv",
+        holdout=f"{RUN}/data/holdout.csv",
+        synthetic=f"{RUN}/data/synthetic.csv",
+    output:
+        update(f"{RUN}/repeats/{{backbone}}.csv"),
+    log:
+        f"{RUN}/logs/repeats/{{backbone}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/repeats/{{backbone}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(120),
+    params:
+        classes=CLASSES,
+        augmentations={
+            name: settings["synthetic"]
+            for name, settings in config["augmentations"].items()
+        },
+        settings=config["training"],
+        unit=config["split"]["unit"],
+        folds=config["split"]["folds"],
+        repeats=REPEATS,
+        seed=config["seed"],
+        code=code("classify/repeats"),
+    message:
+        "Repeating {wildcards.backbone} with other seeds and folds"
+    script:
+        "../scripts/classify/repeats.py"

@@ -106,6 +106,117 @@ rule synthesize:
         "../scripts/run.py"
 
 
+rule fig2_synthetic:
+    input:
+        manifest=f"{RUN}/data/manifest.csv",
+        images=f"{RUN}/images/manifest.npy",
+        holdout=f"{RUN}/data/holdout.csv",
+        synthetic=f"{RUN}/data/synthetic.csv",
+        synthetic_images=f"{RUN}/images/synthetic.npy",
+    output:
+        **figure("fig2_synthetic", "CycleGAN", "2 Originals and translations"),
+    resources:
+        **job(1000, 5),
+    params:
+        seed=config["seed"],
+        step=step("cyclegan/fig2_synthetic"),
+    message:
+        "Figure 2: originals beside synthetic images"
+    script:
+        "../scripts/run.py"
+
+
+# Repeats need cached features of a frozen backbone; feature space needs features at all.
+REPEATS = (
+    config["repeats"] if SYNTHETIC and config["training"]["trainable"] == "head" else 0
+)
+IN_FEATURE_SPACE = SYNTHETIC and config["training"]["trainable"] != "all"
+
+
+rule synthetic_effect:
+    input:
+        repeats=expand(f"{RUN}/repeats/{{backbone}}.csv", backbone=BACKBONES),
+    output:
+        **figure("synthetic_effect", "CycleGAN", "Do synthetic images help?"),
+        tables=[
+            table("synthetic_effect", "Do synthetic images help?"),
+            update(f"{RUN}/tables/synthetic_effect_repeats.csv"),
+            update(f"{RUN}/tables/detectable_effect.csv"),
+        ],
+        section=section("synthetic_effect", when=REPEATS),
+    resources:
+        **job(1000, 10),
+    params:
+        weights={backbone: config["weights"][backbone] for backbone in BACKBONES},
+        classes=CLASSES,
+        target_class=config["cyclegan"]["target_class"],
+        synthetic_arms=[
+            name
+            for name, settings in config["augmentations"].items()
+            if settings["synthetic"]
+        ],
+        seed=config["seed"],
+        step=step("cyclegan/synthetic_effect"),
+    message:
+        "Comparing training with and without synthetic images"
+    script:
+        "../scripts/run.py"
+
+
+rule audit_features:
+    input:
+        features=expand(
+            f"{RUN}/features/{{backbone}}/{{images}}/clean.npy",
+            backbone=BACKBONES,
+            images=["manifest", "synthetic"],
+        ),
+        manifest=f"{RUN}/data/manifest.csv",
+        holdout=f"{RUN}/data/holdout.csv",
+        synthetic=f"{RUN}/data/synthetic.csv",
+    output:
+        **figure("audit_features", "CycleGAN", "Synthetic images in feature space"),
+        tables=[
+            table("audit_features", "Synthetic images in feature space"),
+            update(f"{RUN}/tables/audit_neighbours.csv"),
+        ],
+        section=section("audit_features", when=IN_FEATURE_SPACE),
+    resources:
+        **job(2000, 15),
+    params:
+        weights={backbone: config["weights"][backbone] for backbone in BACKBONES},
+        seed=config["seed"],
+        step=step("cyclegan/audit_features"),
+    message:
+        "Auditing the synthetic images in feature space"
+    script:
+        "../scripts/run.py"
+
+
+rule audit_changes:
+    input:
+        images=f"{RUN}/images/manifest.npy",
+        lungs=[f"{RUN}/images/lungs.npy", f"{RUN}/data/lungs.csv"],
+        synthetic=[f"{RUN}/data/synthetic.csv", f"{RUN}/images/synthetic.npy"],
+        seen=f"{RUN}/cyclegan/inputs.csv",
+    output:
+        **figure("audit_changes", "CycleGAN", "What the translation changes"),
+        tables=[
+            update(f"{RUN}/tables/audit_changes.csv"),
+            table("audit_summary", "What the translation changes"),
+        ],
+        section=section("audit_changes", when=SYNTHETIC),
+    resources:
+        **job(2000, 10),
+    params:
+        size=config["cyclegan"]["image_size"],
+        seed=config["seed"],
+        step=step("cyclegan/audit_changes"),
+    message:
+        "Comparing translations with their sources"
+    script:
+        "../scripts/run.py"
+
+
 rule cycle_error:
     input:
         generators=expand(
@@ -117,6 +228,7 @@ rule cycle_error:
         synthetic=f"{RUN}/data/synthetic.csv",
     output:
         table=update(f"{RUN}/tables/cycle_error.csv"),
+        section=section("cycle_error", when=SYNTHETIC),
     threads: THREADS
     resources:
         **job(4000, 30, gpu=1),
@@ -140,6 +252,7 @@ rule lineage:
         synthetic=expand(f"{RUN}/data/synthetic{{without}}.csv", without=WITHOUT),
     output:
         table=table("lineage", "What the CycleGANs saw"),
+        section=section("lineage", when=SYNTHETIC),
     resources:
         **job(1000, 10),
     params:
@@ -150,8 +263,3 @@ rule lineage:
         "Checking that no CycleGAN saw an image that it must not have seen"
     script:
         "../scripts/run.py"
-
-
-if SYNTHETIC:
-    REPORT_TABLES.append(f"{RUN}/tables/cycle_error.csv")
-    REPORT_TABLES.append(f"{RUN}/tables/lineage.csv")

@@ -133,37 +133,6 @@ rule fig1_diagnoses:
         "../scripts/evaluate/fig1_diagnoses.py"
 
 
-rule fig2_synthetic:
-    input:
-        manifest=f"{RUN}/data/manifest.csv",
-        images=f"{RUN}/images/manifest.npy",
-        synthetic=f"{RUN}/data/synthetic.csv",
-        synthetic_images=f"{RUN}/images/synthetic.npy",
-        holdout=f"{RUN}/data/holdout.csv",
-    output:
-        **figure(
-            "fig2_synthetic",
-            "CycleGAN",
-            "2 Originals and translations",
-        ),
-    log:
-        f"{RUN}/logs/fig2_synthetic.log",
-    benchmark:
-        f"{RUN}/benchmarks/fig2_synthetic.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(1000),
-        runtime=minutes(5),
-    params:
-        seed=config["seed"],
-        code=code("evaluate/fig2_synthetic"),
-    message:
-        "Figure 2: originals beside synthetic images"
-    script:
-        "../scripts/evaluate/fig2_synthetic.py"
-
-
 rule fig3_architecture:
     input:
         expand(

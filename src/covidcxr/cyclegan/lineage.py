@@ -17,6 +17,8 @@ from covidcxr.cyclegan.inputs import SEEN_COLUMNS, pixel_digest
 from covidcxr.data.examination import MAX_DISTANCE, perceptual_hash
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
+from covidcxr.report.formats import count, some, table_of
+from covidcxr.report.section import Section, SectionTable, write_section
 
 log = logging.getLogger("covidcxr")
 
@@ -35,6 +37,7 @@ def run(
     seen: Sequence[str | Path],
     synthetic: Sequence[str | Path],
     table: str | Path,
+    section: str | Path,
     names: Sequence[str],
     by_patient: bool,
 ) -> None:
@@ -50,6 +53,8 @@ def run(
     table
         CSV to write: generator, images (those `fed` to it, those `translated` by it), check,
         compared (how many), found (how many of them fail the check), first (one that does).
+    section
+        Section to write.
     names
         Of the generators: `all` for the one on all training images, else the fold left out,
         `fold0`, ...
@@ -83,6 +88,7 @@ def run(
         )
     log.info("lineage of %d CycleGANs: none saw an image that it must not have seen", len(names))
     write_table(found, table)
+    write_section(section, section_of(found))
 
 
 def read_images(
@@ -170,4 +176,22 @@ def check(
             rows.append((name, images, what, len(failed), int(failed.sum()), first))
     return pd.DataFrame(
         rows, columns=["generator", "images", "check", "compared", "found", "first"]
+    )
+
+
+def section_of(found: pd.DataFrame) -> Section:
+    """Say that the checks passed; `found` of `check` for all generators."""
+    compared = found.groupby("images")["compared"].max()
+    return Section(
+        ident="lineage",
+        title="What the CycleGAN saw",
+        part="synthetic",
+        paragraphs=(
+            f"No held-out image reached {some(found['generator'].nunique(), 'CycleGAN')}: of the "
+            f"{count(compared['fed'])} images that trained and the {count(compared['translated'])} "
+            "that were translated none is, by its pixels, a test image, a near copy of one or of a "
+            "test patient.",
+        ),
+        tables=(SectionTable("lineage", "What was checked.", table_of(found), folded=True),),
+        folded=True,
     )

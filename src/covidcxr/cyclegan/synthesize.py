@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import keras
 import numpy as np
-import pandas as pd
 
 from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.frames import Frame, apply_change, read_frames
 from covidcxr.cyclegan.inputs import SEEN_COLUMNS, Grey, resize, to_unit_range
+from covidcxr.cyclegan.synthetic import synthetic_table
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
@@ -20,8 +20,6 @@ from covidcxr.seeding import generator as random_generator
 from covidcxr.seeding import integer_seed
 
 log = logging.getLogger("covidcxr")
-
-COLUMNS = ["image_id", "path", "label", "source_image_id", "patient_id"]
 
 
 def run(
@@ -53,8 +51,7 @@ def run(
     images
         `images/manifest.npy`, uint8 [n, size, size], rows as in the frames' table.
     table
-        CSV to write: image_id (`synthetic-<source image id>`), path (the PNG), label,
-        source_image_id, patient_id (of the source image).
+        CSV to write, see `synthetic.COLUMNS`.
     synthetic
         To write: uint8 [number, size, size], rows as in the table.
     pictures
@@ -129,18 +126,3 @@ def translate(model: keras.Model, frames: Grey, images: Grey, where: Sequence[Fr
         output = np.asarray(model(inputs[None, ..., None], training=False), np.float32)[0, ..., 0]
         made[i] = apply_change(image, frame, (output - inputs) * np.float32(127.5))
     return made
-
-
-def synthetic_table(sources: pd.DataFrame, label: str, folder: Path) -> pd.DataFrame:
-    """Return the rows of `synthetic.csv` for source images, in their order."""
-    ids = "synthetic-" + sources["image_id"]
-    return pd.DataFrame(
-        {
-            "image_id": ids,
-            "path": [str(folder / f"{image_id}.png") for image_id in ids],
-            "label": label,
-            "source_image_id": sources["image_id"],
-            "patient_id": sources["patient_id"],
-        },
-        columns=COLUMNS,
-    ).reset_index(drop=True)

@@ -23,8 +23,6 @@ from covidcxr.report.sections import (
     operating_point,
     shortcuts,
     split_comparison,
-    synthetic_audit,
-    synthetic_effect,
 )
 from covidcxr.report.sections import section as old
 
@@ -36,8 +34,6 @@ MAKERS: dict[Maker, str] = {
     external.section: "validity",
     leakage.section: "validity",
     shortcuts.section: "validity",
-    synthetic_effect.section: "synthetic",
-    synthetic_audit.section: "synthetic",
     intervals.section: "performance",
     calibration.section: "performance",
     operating_point.section: "performance",
@@ -56,7 +52,8 @@ PLACES = {
 def made(run: Run, shown: Sequence[Path]) -> list[Section]:
     """Return what no step writes yet, of the tables and figures of a run."""
     csv = {path.stem: path for path in shown if path.suffix == ".csv"}
-    png = {path.stem for path in shown if path.suffix == ".png"}
+    moved = {figure.name for section in run.sections for figure in section.figures}
+    png = {path.stem for path in shown if path.suffix == ".png"} - moved
     if "classification" not in csv or "intervals" not in csv:
         return []
     tables = {name: pd.read_csv(path) for name, path in csv.items()}

@@ -1,12 +1,14 @@
 """Do the synthetic images help? Arms of the repeats compared in pairs, and what can be detected."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.optimize import brentq
 from scipy.stats import binom
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -15,23 +17,34 @@ from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import REPLICATES, patient_weights, percentile_bounds
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.report.formats import (
+    count,
+    difference,
+    interval,
+    listing,
+    p_value,
+    ratio,
+    share,
+    some,
+    table_of,
+)
+from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator
 
 ALPHA, POWER = 0.05, 0.8
 ACCURACY, SENSITIVITY = "accuracy", "sensitivity"
 
-Floats = npt.NDArray[np.float64]
 Hits = npt.NDArray[np.bool_]
 
 
-def write_synthetic_effect(
-    repeats: Mapping[str, str | Path],
-    output: str | Path,
-    output_repeats: str | Path,
-    output_detectable: str | Path,
+def run(
+    *,
+    repeats: Sequence[str | Path],
+    tables: Sequence[str | Path],
     png: str | Path,
     svg: str | Path,
-    *,
+    section: str | Path,
+    weights: Mapping[str, str],
     classes: Sequence[str],
     target_class: str,
     synthetic_arms: Sequence[str],
@@ -42,15 +55,15 @@ def write_synthetic_effect(
     Parameters
     ----------
     repeats
-        Backbone -> the table of `covidcxr.classify.repeats.write_repeats`.
-    output
-        Table of `compare_arms` for all backbones.
-    output_repeats
-        backbone, arm, reference, split, measure, repeat, difference.
-    output_detectable
-        Table of `detectable_effects`.
-    png, svg
-        The figure.
+        For each backbone the table of `covidcxr.classify.repeats`.
+    tables
+        Three CSV files to write: that of `compare_arms` for all backbones; the differences of the
+        single repeats (backbone, arm, reference, split, measure, repeat, difference); that of
+        `detectable_effects`.
+    png, svg, section
+        Figure and section to write.
+    weights
+        Weights of each backbone, in the order of `repeats`; `random` is said in the section.
     classes
         Class names, in the order of the probabilities.
     target_class
@@ -61,31 +74,26 @@ def write_synthetic_effect(
         Of the run.
     """
     compared, each = [], []
-    for backbone, path in repeats.items():
+    for backbone, path in zip(weights, repeats, strict=True):
         scored = read_repeats(path, classes)
-        rows, single = compare_arms(
-            scored,
-            classes=classes,
-            target_class=target_class,
-            synthetic_arms=synthetic_arms,
-            rng=generator(seed, "synthetic_effect", backbone),
-        )
+        rng = generator(seed, "synthetic_effect", backbone)
+        rows, single = compare_arms(scored, classes, target_class, synthetic_arms, rng)
         compared.append(rows.assign(backbone=backbone))
         each.append(single.assign(backbone=backbone))
     table, singles = (
-        pd.concat(parts, ignore_index=True).pipe(
-            lambda frame: frame[["backbone", *frame.columns.drop("backbone")]]
-        )
+        pd.concat(parts, ignore_index=True).pipe(lambda f: f.set_index("backbone").reset_index())
         for parts in (compared, each)
     )
     # One family: every test that is made on the test images.
     tested = (table["split"] == "test") & table["p"].notna()
     table.loc[tested, "p_holm"] = multipletests(table.loc[tested, "p"], method="holm")[1]
-    write_table(table, output)
-    write_table(singles, output_repeats)
-    write_table(detectable_effects(table, synthetic_arms), output_detectable)
+    reach = detectable_effects(table, synthetic_arms)
+    for frame, path in zip((table, singles, reach), tables, strict=True):
+        write_table(frame, path)
     with figure_style():
         save_figure(draw_effects(table, singles, target_class), png, svg)
+    random = [backbone for backbone, origin in weights.items() if origin == "random"]
+    write_section(section, section_of(table, reach, target_class, synthetic_arms, random))
 
 
 def read_repeats(path: str | Path, classes: Sequence[str]) -> pd.DataFrame:
@@ -98,8 +106,7 @@ def read_repeats(path: str | Path, classes: Sequence[str]) -> pd.DataFrame:
     """
     columns = [f"p_{name}" for name in classes]
     named = ["repeat", "arm", "image_id", "patient_id", "label", "split", *columns]
-    table = read_table(path, named, ["repeat", *columns])
-    table["repeat"] = table["repeat"].astype(int)
+    table = read_table(path, named, ["repeat", *columns]).astype({"repeat": int})
     if (table.groupby(["repeat", "arm"])["image_id"].agg(tuple).nunique()) != 1:
         raise InputError(f"{path}: arms and repeats predict different images; repeat anew")
     return table
@@ -107,7 +114,6 @@ def read_repeats(path: str | Path, classes: Sequence[str]) -> pd.DataFrame:
 
 def compare_arms(
     scored: pd.DataFrame,
-    *,
     classes: Sequence[str],
     target_class: str,
     synthetic_arms: Sequence[str],
@@ -142,18 +148,16 @@ def compare_arms(
         first = part[(part["arm"] == names[0]) & (part["repeat"] == 0)]
         truth = first["label"].to_numpy()
         patients = first["patient_id"].to_numpy()
-        probabilities = _probabilities(part, names, classes)
-        right = {
-            name: np.array(classes)[values.argmax(axis=2)] == truth
-            for name, values in probabilities.items()
-        }
-        together = {
-            name: np.array(classes)[values.mean(axis=0).argmax(axis=1)] == truth
-            for name, values in probabilities.items()
-        }
-        count = len(right[names[0]])
+        right, together = {}, {}
+        for name, own in part.groupby("arm"):
+            shape = own["repeat"].nunique(), len(truth), len(classes)
+            ordered = own.sort_values("repeat", kind="stable")
+            values = ordered[[f"p_{c}" for c in classes]].to_numpy(float).reshape(shape)
+            right[name] = np.array(classes)[values.argmax(axis=2)] == truth
+            together[name] = np.array(classes)[values.mean(axis=0).argmax(axis=1)] == truth
+        times = len(right[names[0]])
         by_patient = patient_weights(patients, REPLICATES, rng)
-        by_repeat = patient_weights(np.arange(count), REPLICATES, rng) / count
+        by_repeat = patient_weights(np.arange(times), REPLICATES, rng) / times
         for measure, among in (
             (ACCURACY, np.ones(len(truth), bool)),
             (SENSITIVITY, truth == target_class),
@@ -162,19 +166,17 @@ def compare_arms(
             for arm, reference in pairs:
                 gains = right[arm].astype(float) - right[reference]
                 with np.errstate(invalid="ignore"):
-                    drawn = ((weights @ gains.T) * by_repeat).sum(axis=1) / weights.sum(axis=1)
-                low, high = percentile_bounds(drawn)
+                    resampled = ((weights @ gains.T) * by_repeat).sum(axis=1) / weights.sum(axis=1)
+                low, high = percentile_bounds(resampled)
                 differences = gains[:, among].mean(axis=1)
                 won, lost = discordant(together[arm][among], together[reference][among])
+                what = {"arm": arm, "reference": reference, "split": split, "measure": measure}
                 rows.append(
-                    {
-                        "arm": arm,
-                        "reference": reference,
-                        "split": split,
-                        "measure": measure,
+                    what
+                    | {
                         "n": int(among.sum()),
                         "patients": len(np.unique(patients[among])),
-                        "repeats": count,
+                        "repeats": times,
                         "reference_value": right[reference][:, among].mean(),
                         "value": right[arm][:, among].mean(),
                         "difference": differences.mean(),
@@ -192,35 +194,11 @@ def compare_arms(
                         "discordance": float((gains[:, among] != 0).mean()),
                     }
                 )
-                single.append(
-                    pd.DataFrame(
-                        {
-                            "arm": arm,
-                            "reference": reference,
-                            "split": split,
-                            "measure": measure,
-                            "repeat": range(count),
-                            "difference": differences,
-                        }
-                    )
-                )
-    return pd.DataFrame(rows), pd.concat(single, ignore_index=True)
-
-
-def _probabilities(
-    part: pd.DataFrame, names: Sequence[str], classes: Sequence[str]
-) -> dict[str, Floats]:
-    """Return float64 [repeats, images, classes] by arm."""
-    columns = [f"p_{name}" for name in classes]
-    return {
-        name: np.stack(
-            [
-                repeat[columns].to_numpy(float)
-                for _, repeat in part[part["arm"] == name].groupby("repeat")
-            ]
-        )
-        for name in names
-    }
+                single += [
+                    what | {"repeat": repeat, "difference": value}
+                    for repeat, value in enumerate(differences)
+                ]
+    return pd.DataFrame(rows), pd.DataFrame(single)
 
 
 def discordant(first: Hits, second: Hits) -> tuple[int, int]:
@@ -271,21 +249,15 @@ def detectable(n: int, discordance: float, power: float = POWER, alpha: float = 
     Returns
     -------
     float
-        Difference of the accuracies, accurate to 1e-4; NaN where even the largest is not found.
+        Difference of the accuracies; NaN where even the largest is not found.
     """
 
-    def found(difference: float) -> bool:
-        total = max(discordance, difference)
-        gain = (total + difference) / 2
-        return mcnemar_power(n, gain, total - gain, alpha) >= power
+    def lacking(gained: float) -> float:
+        total = max(discordance, gained)
+        gain = (total + gained) / 2
+        return power - mcnemar_power(n, gain, total - gain, alpha)
 
-    low, high = 0.0, 1.0
-    if not found(high):
-        return np.nan
-    while high - low > 1e-4:
-        middle = (low + high) / 2
-        low, high = (low, middle) if found(middle) else (middle, high)
-    return high
+    return float(brentq(lacking, 0, 1, xtol=1e-6)) if lacking(1.0) <= 0 else np.nan
 
 
 def fewest_discordant(alpha: float = ALPHA) -> int:
@@ -330,6 +302,7 @@ def draw_effects(table: pd.DataFrame, singles: pd.DataFrame, target_class: str) 
     """
     reference = table["reference"].iloc[0]
     shown = table[(table["split"] == "test") & (table["reference"] == reference)]
+    of_test = singles[(singles["split"] == "test") & (singles["reference"] == reference)]
     arms, backbones = (list(dict.fromkeys(shown[name])) for name in ("arm", "backbone"))
     figure = Figure(figsize=(7.0, 1.1 + 0.75 * len(backbones)))
     axes = figure.subplots(1, 2, sharey=True)
@@ -341,13 +314,8 @@ def draw_effects(table: pd.DataFrame, singles: pd.DataFrame, target_class: str) 
             ax.hlines(heights, own["low"], own["high"], color=colour, lw=1.4)
             ax.plot(own["difference"], heights, "o", ms=4, color=colour, label=arm)
             for height, backbone in zip(heights, own["backbone"], strict=True):
-                each = singles[
-                    (singles["backbone"] == backbone)
-                    & (singles["arm"] == arm)
-                    & (singles["reference"] == reference)
-                    & (singles["split"] == "test")
-                    & (singles["measure"] == measure)
-                ]["difference"]
+                keys = {"backbone": backbone, "arm": arm, "measure": measure}
+                each = of_test[(of_test[list(keys)] == pd.Series(keys)).all(axis=1)]["difference"]
                 ax.plot(each, np.full(len(each), height), "|", ms=5, mew=0.8, color="0.3")
         ax.axvline(0, color="0.6", lw=0.8, zorder=0)
         n = int(shown.loc[shown["measure"] == measure, "n"].iloc[0])
@@ -357,3 +325,136 @@ def draw_effects(table: pd.DataFrame, singles: pd.DataFrame, target_class: str) 
     axes[0].set_ylim(len(backbones) - 0.5, -0.5)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(arms))
     return figure
+
+
+def section_of(
+    table: pd.DataFrame,
+    reach: pd.DataFrame,
+    target: str,
+    synthetic: Sequence[str],
+    random: Sequence[str],
+) -> Section:
+    """Say what the synthetic images do, whichever way it falls.
+
+    Parameters
+    ----------
+    table, reach
+        Of `compare_arms` with p_holm, and of `detectable_effects`.
+    target
+        Name of the target class.
+    synthetic, random
+        Arms with synthetic images, and backbones without trained weights.
+    """
+    test = table[table["split"] == "test"]
+    reference = str(test["reference"].iloc[0])
+    remedies = [arm for arm in test["arm"].unique() if arm not in (*synthetic, reference)]
+    return Section(
+        ident="synthetic_effect",
+        title="Whether the synthetic images help",
+        part="synthetic",
+        paragraphs=(
+            *(finding(test, arm, reference, target, random) for arm in synthetic),
+            *(remedy_text(test, arm, remedy, target) for arm in synthetic for remedy in remedies),
+            *reach_texts(reach),
+        ),
+        method=(
+            "A repeat has its own folds, first weights of every head, order of the batches, "
+            "dropout and copied images. The test set, the CycleGAN, its images and the augmented "
+            "views stay: the CycleGAN has seen the training images, so a test set sampled from "
+            "these would favour it. For the same reason the table's validation rows favour it, "
+            "though they rest on more images. 'Copied images' takes as many real training images "
+            "of the class twice as there would be synthetic ones; 'class weights' weighs the loss "
+            "instead. McNemar's exact test takes images as independent; the intervals resample "
+            "patients and repeats.",
+        ),
+        figures=(
+            SectionFigure(
+                "synthetic_effect",
+                f"Difference from training with {reference}, on the test set, in accuracy and in "
+                f"sensitivity to {target}. Points are means over the repeats, bars their 95 % "
+                "intervals by resampled patients and repeats, ticks the single repeats.",
+                "Dot plot of differences in accuracy and sensitivity with their intervals.",
+            ),
+        ),
+        tables=(
+            SectionTable(
+                "synthetic_effect",
+                "Every comparison. 'Only arm' and 'only reference' are images that one of the two "
+                "alone classifies rightly when the repeats' probabilities are averaged, p is "
+                "McNemar's exact test on them, p holm corrected for all comparisons on the test "
+                "set; 'significant' counts repeats that reach p < 0.05 by themselves.",
+                table_of(table.drop(columns=["patients", "discordance"])),
+                folded=True,
+            ),
+            SectionTable("synthetic_effect_repeats", "Differences of the single repeats."),
+            SectionTable("detectable_effect", "Smallest differences that the test set can show."),
+        ),
+    )
+
+
+def finding(
+    test: pd.DataFrame, arm: str, reference: str, target: str, random: Sequence[str]
+) -> str:
+    """Say in one sentence what an arm with synthetic images does, whichever way it falls."""
+    own = test[(test["arm"] == arm) & (test["reference"] == reference)]
+    verdicts = []
+    for measure, part in own.groupby("measure", sort=False):
+        raised, lowered = part[part["low"] > 0]["backbone"], part[part["high"] < 0]["backbone"]
+        words = [
+            f"{what} it with {listing(backbones)}"
+            for what, backbones in (("raised", raised), ("lowered", lowered))
+            if len(backbones)
+        ]
+        changes = [
+            f"{row['backbone']}{', random weights' if row['backbone'] in random else ''}: "
+            f"{ratio(row['reference_value'])} to {ratio(row['value'])}, {_difference(row)}, "
+            f"McNemar p = {p_value(row['p'])}"
+            for row in part.to_dict("records")
+        ]
+        verdicts.append(
+            f"test {_measure(str(measure), target)}: "
+            + (listing(words) if words else "no change beyond chance with any backbone")
+            + f" ({'; '.join(changes)})"
+        )
+    return (
+        f"Finding: over {some(own['repeats'].iloc[0], 'repeat')}, {arm} with its synthetic images "
+        f"against {reference} without, {'; '.join(verdicts)}."
+    )
+
+
+def _measure(name: str, target: str) -> str:
+    return name if name == ACCURACY else f"{name} to {target}"
+
+
+def _difference(row: dict[Hashable, Any]) -> str:
+    return interval(row["difference"], row["low"], row["high"], difference)
+
+
+def remedy_text(test: pd.DataFrame, arm: str, remedy: str, target: str) -> str:
+    """Compare an arm with synthetic images with a simpler remedy."""
+    own = test[(test["arm"] == arm) & (test["reference"] == remedy)]
+    parts = [
+        f"{row['backbone']} {_measure(row['measure'], target)} {_difference(row)}"
+        + ("" if row["low"] > 0 or row["high"] < 0 else ", not beyond chance")
+        for row in own.to_dict("records")
+    ]
+    return f"{arm} against {remedy}: {'; '.join(parts)}."
+
+
+def reach_texts(reach: pd.DataFrame) -> list[str]:
+    """Say how large an effect the test set can detect."""
+    texts = []
+    for measure, own in reach.groupby("measure", sort=False):
+        n, best, fewest = (own[name].iloc[0] for name in ("n", "best_case", "fewest"))
+        seen = [
+            f"{share(row['detectable'])} with {row['backbone']} ({share(row['discordance'])})"
+            for row in own.dropna(subset="detectable").to_dict("records")
+        ]
+        texts.append(
+            f"Minimum detectable difference, {measure}, {some(n, 'image')}: {share(best)} with "
+            "80 % power (McNemar's exact test, two-sided, 0.05) where the better model loses no "
+            "image, and, at the share of images on which the arms were seen to differ, "
+            f"{listing(seen) if seen else 'none'}; below {share(fewest)} ({count(fewest * n)} "
+            "images, all in favour of one) no result can be significant."
+        )
+    return texts

@@ -1,10 +1,10 @@
 """Audit of what the translation changes: brightness and contrast, framing, or the lungs themselves.
 
-A translation t of an image s, pixel by pixel, is taken apart into sums of squares that add up to
+A translation t of an image s, pixel by pixel, is decomposed into sums of squares that add up to
 that of t - s:
 
 1. intensity: what a single change of brightness and contrast, a s + b fitted by least squares to
-   this image, explains. It tells nothing of any place.
+   this image, explains. It says nothing of any place.
 2. common: of the rest r, the mean over all images. It is the same at the same place whoever the
    patient is: margins, markers, width of the body, the framing of the target collection.
 3. individual: what is left, r less its mean. Opacities of a patient can only be here (or, where all
@@ -15,6 +15,7 @@ mean and its residuals are.
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from covidcxr.arrays import open_rows
-from covidcxr.data.tables import read_manifest, read_table, write_table
-from covidcxr.errors import InputError
+from covidcxr.cyclegan.inputs import SEEN_COLUMNS
+from covidcxr.cyclegan.synthetic import read_synthetic
+from covidcxr.data.tables import read_table, write_table
 from covidcxr.evaluate.bootstrap import estimate_of, percentile_bounds, resampled
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.report.formats import interval, ratio, share
+from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator
 
 log = logging.getLogger("covidcxr")
@@ -39,7 +43,7 @@ Region = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Changes:
-    """A set of translations taken apart; images [n, size, size] in grey levels.
+    """A set of translations decomposed; images [n, size, size] in grey levels.
 
     Attributes
     ----------
@@ -65,19 +69,16 @@ class Changes:
         return np.asarray(self.intensity + self.common + self.individual)
 
 
-def write_audit_changes(
-    manifest: str | Path,
-    holdout: str | Path,
+def run(
+    *,
     images: str | Path,
-    synthetic: str | Path,
-    synthetic_images: str | Path,
-    lungs: str | Path,
-    lungs_table: str | Path,
-    output: str | Path,
-    output_summary: str | Path,
+    lungs: Sequence[str | Path],
+    synthetic: Sequence[str | Path],
+    seen: str | Path,
+    tables: Sequence[str | Path],
     png: str | Path,
     svg: str | Path,
-    *,
+    section: str | Path,
     size: int,
     seed: int,
 ) -> None:
@@ -88,24 +89,26 @@ def write_audit_changes(
 
     Parameters
     ----------
-    manifest, holdout, images
-        `manifest.csv`, `holdout.csv` and `images/manifest.npy`.
-    synthetic, synthetic_images
+    images
+        `images/manifest.npy`, uint8.
+    lungs
+        `images/lungs.npy`, bool, the approximate region of the lungs of every one of them, and
+        `data/lungs.csv` with its `origin`.
+    synthetic
         `synthetic.csv` and `images/synthetic.npy`.
-    lungs, lungs_table
-        `images/lungs.npy`, bool, the approximate region of the lungs of every image of the
-        manifest; `data/lungs.csv` with its `origin`.
-    output
-        CSV, a row for each synthetic image: image_id, patient_id; change (root mean square, grey
-        levels); slope, offset; shares of the squared change: intensity, common, individual (of one
-        image they need not add up to 1: common and individual are orthogonal over all images
-        only); lungs (share of the image that is lungs), lungs_origin, individual_in_lungs (share
-        of the squared individual change in the lungs); opacity_in_lungs, opacity_outside (mean of
-        common + individual there, grey levels, positive is brighter).
-    output_summary
-        CSV, see `summary`.
-    png, svg
-        Figure: mean source, mean translation, mean target image, and where what changes.
+    seen
+        `inputs.csv` of the CycleGAN; the images of its target class are compared with.
+    tables
+        Two CSV files to write. The first has a row for each synthetic image: image_id, patient_id;
+        change (root mean square, grey levels); slope, offset; shares of the squared change:
+        intensity, common, individual (of one image they need not add up to 1: common and individual
+        are orthogonal over all images only); lungs (share of the image that is lungs),
+        lungs_origin, individual_in_lungs (share of the squared individual change in the lungs);
+        opacity_in_lungs, opacity_outside (mean of common + individual there, grey levels, positive
+        is brighter). The second: see `summary`.
+    png, svg, section
+        Figure (mean source, mean translation, mean target image, and where what changes) and
+        section to write.
     size
         Side of the generator's images, in pixels.
     seed
@@ -114,41 +117,29 @@ def write_audit_changes(
     Raises
     ------
     InputError
-        Tables and images do not belong together.
+        Tables and images do not belong together, or there is no synthetic image.
     """
-    real = read_manifest(manifest)
-    made = read_table(synthetic, ["image_id", "label", "source_image_id", "patient_id"])
-    pictures, regions = (open_rows(path, manifest, len(real)) for path in (images, lungs))
-    translated = open_rows(synthetic_images, synthetic, len(made))
-    position = pd.Series(real.index, real["image_id"])
-    sources = position.reindex(made["source_image_id"])
-    if made.empty:
-        raise InputError(f"{synthetic} lists no images: there is nothing to audit")
-    if sources.isna().any():
-        raise InputError(
-            f"{synthetic} names the source image {sources.index[sources.isna()][0]}, which is not "
-            f"in {manifest}; make the synthetic images anew"
-        )
-    rows = sources.to_numpy(int)
-    before = shrink(pictures[rows], size)
-    after = shrink(translated, size)
-    inside = shrink(regions[rows] * np.uint8(255), size) > 127
-    changes = take_apart(before, after)
-    origin = read_table(lungs_table, ["image_id", "origin"]).set_index("image_id")["origin"]
-    table = per_image(changes, inside).assign(
-        image_id=made["image_id"],
-        patient_id=made["patient_id"],
-        lungs_origin=origin.reindex(made["source_image_id"]).to_numpy(),
-    )
-    write_table(table[["image_id", "patient_id", *table.columns[:-3], "lungs_origin"]], output)
-    sides = read_table(holdout, ["image_id", "split"]).set_index("image_id")["split"]
-    label = made["label"].iloc[0]
-    target = (real["label"] == label) & (real["image_id"].map(sides) == "train")
-    goal = shrink(pictures[np.flatnonzero(target)], size).mean(axis=0)
-    found = summary(changes, table, goal - before.mean(axis=0), generator(seed, "audit_changes"))
-    write_table(found, output_summary)
+    made, sources = read_synthetic(synthetic[0], lungs[1])
+    known = read_table(lungs[1], ["image_id", "origin"])
+    real, regions = (open_rows(path, lungs[1], len(known)) for path in (images, lungs[0]))
+    before = shrink(real[sources], size)
+    after = shrink(open_rows(synthetic[1], synthetic[0], len(made)), size)
+    inside = shrink(regions[sources] * np.uint8(255), size) > 127
+    changes = decompose(before, after)
+    each = per_image(changes, inside)
+    each.insert(0, "image_id", made["image_id"])
+    each.insert(1, "patient_id", made["patient_id"])
+    each["lungs_origin"] = known["origin"].to_numpy()[sources]
+    write_table(each, tables[0])
+    fed = read_table(seen, SEEN_COLUMNS)
+    target = known["image_id"].isin(fed.loc[fed["domain"] == "target", "image_id"])
+    goal = shrink(real[np.flatnonzero(target)], size).mean(axis=0)
+    found = summary(changes, each, goal - before.mean(axis=0), generator(seed, "audit_changes"))
+    write_table(found, tables[1])
     with figure_style():
-        save_figure(draw_changes(before, after, goal, changes, inside, label), png, svg)
+        drawn = draw_changes(before, after, goal, changes, inside, made["label"].iloc[0])
+        save_figure(drawn, png, svg)
+    write_section(section, section_of(found))
     log.info("%d translations compared with their sources", len(made))
 
 
@@ -162,7 +153,7 @@ def shrink(images: npt.NDArray[np.uint8], size: int) -> Floats:
     ).astype(np.float64)
 
 
-def take_apart(before: Floats, after: Floats) -> Changes:
+def decompose(before: Floats, after: Floats) -> Changes:
     """Divide translations less sources into intensity, common and individual change.
 
     Parameters
@@ -199,7 +190,7 @@ def shares(changes: Changes) -> dict[str, float]:
 
 
 def per_image(changes: Changes, inside: Region) -> pd.DataFrame:
-    """Return what `write_audit_changes` writes of every image; `inside` is bool [n, size, size]."""
+    """Return what `run` writes of every image; `inside` is bool [n, size, size]."""
     total = (changes.total**2).mean(axis=(1, 2))
     individual = changes.individual**2
     local = changes.common + changes.individual
@@ -232,7 +223,7 @@ def summary(
     Parameters
     ----------
     changes, table
-        Of `take_apart`, and of `per_image` with patient_id.
+        Of `decompose`, and of `per_image` with patient_id.
     difference
         float64 [size, size], mean of the real target images less mean of the sources.
     rng
@@ -243,9 +234,9 @@ def summary(
     DataFrame
         `images`; `change` (root mean square, grey levels); the `shares`, without intervals;
         `likeness` (correlation of the mean change with `difference`: 1 where the translation does
-        on average just what tells the collections apart), without interval; `lungs` and
-        `individual_in_lungs` (shares, see `write_audit_changes`), `enrichment` (the second by the
-        first: 1 where individual change heeds no lungs), `opacity_in_lungs`, `opacity_outside`.
+        on average just what separates the collections), without interval; `lungs` and
+        `individual_in_lungs` (shares, see `run`), `enrichment` (the second by the first: 1 where
+        individual change does not depend on the lungs), `opacity_in_lungs`, `opacity_outside`.
     """
     energy = (table["change"] ** 2 * table["individual"]).to_numpy()
     columns = {
@@ -331,3 +322,53 @@ def draw_changes(
             shown, ax=axes, label=label, aspect=aspect, orientation="horizontal", pad=0.03
         )
     return figure
+
+
+def section_of(found: pd.DataFrame) -> Section:
+    """Say how the change divides, and whether it lies in the lungs; `found` of `summary`."""
+    at = {row["measure"]: row for row in found.to_dict("records")}
+    value = {name: row["value"] for name, row in at.items()}
+
+    def written(name: str, form: Callable[[float], str] = ratio) -> str:
+        return interval(at[name]["value"], at[name]["low"], at[name]["high"], form)
+
+    enrichment = at["enrichment"]
+    if pd.isna(enrichment["value"]):
+        where = "where it lies is not known"
+    elif enrichment["low"] > 1:
+        where = "it lies in the lungs more than elsewhere"
+    elif enrichment["high"] < 1:
+        where = "it lies in the lungs less than elsewhere"
+    else:
+        where = "it lies in the lungs no more than elsewhere"
+    return Section(
+        ident="audit_changes",
+        title="What the translation changes",
+        part="synthetic",
+        paragraphs=(
+            f"Translation changes the images by {value['change']:.1f} grey levels (root mean "
+            f"square). Of the squared change {share(value['intensity'])} is one change of "
+            f"brightness and contrast of the whole image, {share(value['common'])} is the same at "
+            "the same place for all patients (framing, margins, width of the body), and "
+            f"{share(value['individual'])} differs between patients. Of that, "
+            f"{written('individual_in_lungs', share)} lies in the lungs, which take "
+            f"{share(value['lungs'])} of the image: {where} ({written('enrichment')} times their "
+            "area). The mean change correlates with the difference between the mean real images "
+            f"of the two classes at {ratio(value['likeness'])}: at 1 the generator has learnt, on "
+            "average, just what separates the collections, framing included.",
+        ),
+        figures=(
+            SectionFigure(
+                "audit_changes",
+                "What the translation changes. Above: mean images. Below: mean change, the "
+                "difference between the real classes for comparison, and the spread of the change "
+                "between patients. The line surrounds where half of the sources have lungs (masks "
+                "of phantoms, radiologists' boxes, else an estimate from the image).",
+                "Mean images before and after translation and maps of their differences.",
+            ),
+        ),
+        tables=(
+            SectionTable("audit_summary", "Measures over all translations."),
+            SectionTable("audit_changes", "Measures of each translation."),
+        ),
+    )
