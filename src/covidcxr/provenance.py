@@ -4,6 +4,7 @@ import ast
 import hashlib
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -21,10 +22,10 @@ def code_digest(script: str | Path) -> str:
     counts. Imports inside functions do, `PLUMBING` does not. Sixteen hexadecimal digits.
     """
     script = Path(script)
-    digest = hashlib.sha256(_tree(script).encode())
+    parts = [_read(script).digest]
     for module in sorted(_reachable(script)):
-        digest.update(f"{module.relative_to(PACKAGE)}\0{_tree(module)}\0".encode())
-    return digest.hexdigest()[:16]
+        parts.append(f"{module.relative_to(PACKAGE)} {_read(module).digest}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def step_digest(step: str) -> str:
@@ -32,30 +33,46 @@ def step_digest(step: str) -> str:
     return code_digest(PACKAGE / f"{step}.py")
 
 
+@dataclass(frozen=True)
+class _Module:
+    """A file of code: the digest of its syntax tree, and the files of this package it imports."""
+
+    digest: str
+    imports: tuple[Path, ...]
+
+
 def _reachable(script: Path) -> set[Path]:
     found: set[Path] = set()
-    waiting = list(_imports(script))
+    waiting = list(_read(script).imports)
     while waiting:
         module = waiting.pop()
         if module not in found and module.relative_to(PACKAGE).as_posix() not in PLUMBING:
             found.add(module)
-            waiting.extend(_imports(module))
+            waiting.extend(_read(module).imports)
     return found
 
 
 @cache
-def _imports(path: Path) -> tuple[Path, ...]:
-    return tuple(file for name in _imported_names(path) for file in _files_of(name))
-
-
-def _imported_names(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+def _read(path: Path) -> _Module:
+    """Read a file once: every step of the workflow asks for its digest when Snakemake starts."""
+    tree = ast.parse(path.read_text())
+    names = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             # The package imports itself by full name only (ruff's TID252), so `level` is 0.
-            yield f"{node.module}"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+    imports = dict.fromkeys(file for name in names for file in _files_of(name))
+    return _Module(hashlib.sha256(_dump(tree).encode()).hexdigest(), tuple(imports))
 
 
 def _files_of(name: str) -> Iterator[Path]:
@@ -69,21 +86,6 @@ def _files_of(name: str) -> Iterator[Path]:
             yield place / "__init__.py"
         elif depth and place.with_suffix(".py").is_file():
             yield place.with_suffix(".py")
-
-
-@cache
-def _tree(path: Path) -> str:
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
-    return _dump(tree)
 
 
 def _dump(node: object) -> str:

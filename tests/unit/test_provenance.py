@@ -37,8 +37,7 @@ def digest_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(changes.get(path.stem, text))
-        provenance._imports.cache_clear()
-        provenance._tree.cache_clear()
+        provenance._read.cache_clear()
         return provenance.code_digest(tmp_path / "script.py")
 
     return digest
