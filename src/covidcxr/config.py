@@ -40,6 +40,7 @@ def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
         On the first thing wrong: an unknown key (with the nearest known one), a wrong type or
         value, a name that is used but not defined. The message names the key.
     """
+    _check_names(config, "")
     _check_schema(config, schema)
     completed: dict[str, Any] = _fill(copy.deepcopy(dict(config)), schema, schema)
     _check_references(completed)
@@ -80,6 +81,30 @@ def describe(schema: Schema) -> Iterator[tuple[str, str, Any, str]]:
     yield from _describe(schema, schema, "")
 
 
+def _check_names(value: Any, place: str) -> None:
+    """Refuse keys that YAML reads as a number, a truth value or a date, where a name is meant."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                where = f"config key '{place}'" if place else "config"
+                raise InputError(f"{where}: the name {_as_read(key)}")
+            _check_names(inner, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            _check_names(inner, f"{place}[{number}]")
+
+
+def _as_read(value: Any) -> str:
+    """Say what YAML made of a name, and how to write it."""
+    if isinstance(value, bool):
+        written = "'yes' or 'on'" if value else "'no' or 'off'"
+        return f"is read as the truth value {value}; write it in quotes: {written}"
+    if value is None:
+        return "is read as nothing; write it in quotes: '~' or 'null'"
+    kind = "a number" if isinstance(value, int | float) else "a date"
+    return f"{value} is read as {kind}; write it in quotes: '{value}'"
+
+
 def _check_schema(config: Mapping[str, Any], schema: Schema) -> None:
     errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
     error = jsonschema.exceptions.best_match(errors)
@@ -96,6 +121,9 @@ def _check_schema(config: Mapping[str, Any], schema: Schema) -> None:
     if error.validator == "required":
         where = "" if key == "(top level)" else f" in '{key}'"
         raise InputError(f"config: a key is missing{where}: {error.message}")
+    named = error.validator == "type" and "string" in error.validator_value
+    if named and not isinstance(error.instance, list | dict):
+        raise InputError(f"config key '{key}': {_as_read(error.instance)}")
     meaning = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
     raise InputError(f"config key '{key}': {error.message}" + (f" ({meaning})" if meaning else ""))
 

@@ -29,6 +29,14 @@ def atomic(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def is_there(path: str | Path) -> bool:
+    """Tell whether a file is there; no, too, where the system does not even take the name."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def file_digest(path: str | Path, algorithm: str = "sha256") -> str:
     """Return the digest of a file's content, in hexadecimal."""
     with Path(path).open("rb") as file:

@@ -140,6 +140,26 @@ def test_each_mistake_is_named_with_its_key(
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("classes: {1: [{source: phantoms}]}", "'classes': the name 1 is read as a number.*'1'"),
+        ("classes: {yes: [{source: phantoms}]}", "'classes': the name is read as the truth value"),
+        ("classes: {~: []}", "'classes': the name is read as nothing"),
+        ("2020: x", "config: the name 2020 is read as a number"),
+        ("external: {set: {2020-01-01: []}}", r"'external.set': the name 2020-01-01 is .* a date"),
+        ("backbones: [1]", r"'backbones.0': 1 is read as a number; write it in quotes: '1'"),
+        ("run: 2020", "'run': 2020 is read as a number"),
+        ("run: no", "'run': is read as the truth value False; write it in quotes: 'no'"),
+        ("timeline: {source: phantoms, where: {patient_id: [7]}}", "7 is read as a number"),
+        ("export: [on]", "'export.0': is read as the truth value True"),
+    ],
+)
+def test_what_yaml_does_not_read_as_text_is_to_be_quoted(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        complete(DEMO | yaml.safe_load(text), SCHEMA)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda c: c.update(mirror="nowhere"), r"'mirror': there is no folder 'nowhere'"),

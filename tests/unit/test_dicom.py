@@ -12,6 +12,9 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
@@ -203,3 +206,84 @@ def test_files_without_image_or_content_are_refused_in_words(tmp_path: Path) -> 
         decode_gray(tmp_path / "b.dcm")
     with pytest.raises(InputError, match=r"c\.dcm"):
         decode_gray(tmp_path / "c.dcm")
+
+
+def without_preamble(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[132:])
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.dcm", "1.2.826.0.1.36.5"])
+def test_a_file_without_its_first_132_bytes_is_read(tmp_path: Path, name: str) -> None:
+    path = write(radiograph(RAMP, 12), tmp_path / name)
+    expected = decode_gray(path)
+    np.testing.assert_array_equal(decode_gray(without_preamble(path)), expected)
+
+
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian]
+)
+def test_a_file_without_meta_information_is_read(tmp_path: Path, syntax: Any) -> None:
+    dataset = radiograph(RAMP, 12)
+    if syntax == ExplicitVRBigEndian:
+        dataset.PixelData = RAMP.byteswap().tobytes()
+    expected = decode_gray(write(radiograph(RAMP, 12), tmp_path / "b.dcm"))
+    bare = Dataset()
+    bare.update(dataset)
+    implicit, little = syntax.is_implicit_VR, syntax.is_little_endian
+    bare.save_as(tmp_path / "a.dcm", implicit_vr=implicit, little_endian=little)
+    np.testing.assert_array_equal(decode_gray(tmp_path / "a.dcm"), expected)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"RescaleSlope": None, "RescaleIntercept": 0},
+        {"RescaleSlope": "", "RescaleIntercept": ""},
+        {"RescaleSlope": 0, "RescaleIntercept": 5},
+        {"RescaleSlope": 1},
+        {"RescaleIntercept": -1024},
+        {"WindowCenter": 100, "WindowWidth": 0},
+        {"WindowCenter": 100, "WindowWidth": -5},
+        {"WindowCenter": 100},
+        {"WindowCenter": "", "WindowWidth": ""},
+        {"WindowCenter": [], "WindowWidth": [4]},
+        {"VOILUTSequence": []},
+        {"ModalityLUTSequence": [], "VOILUTFunction": "OTHER"},
+    ],
+)
+def test_empty_and_senseless_values_of_the_pipeline_are_passed_over(
+    attributes: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write(radiograph(RAMP, 12, **attributes), tmp_path / "a.dcm")
+    np.testing.assert_array_equal(decode_gray(path), stretch(RAMP))
+
+
+def test_the_first_window_that_makes_sense_is_used() -> None:
+    two = radiograph(RAMP, 12, WindowCenter=[0, 2048], WindowWidth=[0, 4096])
+    one = radiograph(RAMP, 12, WindowCenter=2048, WindowWidth=4096)
+    np.testing.assert_array_equal(to_gray(two, RAMP), to_gray(one, RAMP))
+
+
+@pytest.mark.parametrize(
+    "missing", ["PixelRepresentation", "SamplesPerPixel", "BitsStored", "HighBit", "Modality"]
+)
+def test_what_follows_from_the_rest_may_be_missing(missing: str, tmp_path: Path) -> None:
+    dataset = radiograph(RAMP, 16)
+    expected = decode_gray(write(dataset, tmp_path / "a.dcm"))
+    delattr(dataset, missing)
+    np.testing.assert_array_equal(decode_gray(write(dataset, tmp_path / "a.dcm")), expected)
+
+
+@pytest.mark.parametrize("missing", ["PhotometricInterpretation", "Rows", "BitsAllocated"])
+def test_what_is_needed_and_missing_is_named_with_its_tag(missing: str, tmp_path: Path) -> None:
+    dataset = radiograph(RAMP, 16)
+    delattr(dataset, missing)
+    with pytest.raises(InputError, match=rf"lacks {missing} \(0028,0"):
+        decode_gray(write(dataset, tmp_path / "a.dcm"))
+
+
+def test_a_file_that_claims_more_pixels_than_memory_holds_is_refused(tmp_path: Path) -> None:
+    path = write(radiograph(RAMP, 12, Rows=65535, Columns=65535), tmp_path / "a.dcm")
+    with pytest.raises(InputError, match="65535 x 65535 pixels large"):
+        decode_gray(path)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from covidcxr.data import fingerprint as module
-from covidcxr.data.fingerprint import fingerprint, fingerprint_csv_source, fingerprint_listing
-from covidcxr.errors import InputError
+from covidcxr.data.fingerprint import fingerprint, fingerprint_listing
+from covidcxr.data.source import open_source
 
 OLD = 1_600_000_000
 
@@ -115,19 +115,17 @@ def test_a_spoilt_cache_is_made_anew(tmp_path: Path, cache: Path, content: str):
 def test_a_csv_source_counts_its_table_and_the_images_it_names(tmp_path: Path, cache: Path):
     folder = folder_of_two(tmp_path)
     table = tmp_path / "t.csv"
-    table.write_text("path,label\nimages/a.png,x\nimages/gone.png,x\n")
-    first = fingerprint_csv_source(table, cache)
+    table.write_text("path,label,patient_id\nimages/a.png,x,1\nimages/gone.png,x,2\n")
+    source = open_source({"type": "csv", "table": str(table)})
+    first = source.fingerprint(cache)
     (folder / "deep" / "b.png").write_text("not named")
-    assert fingerprint_csv_source(table, cache) == first
+    assert source.fingerprint(cache) == first
     (folder / "gone.png").write_text("came")
-    second = fingerprint_csv_source(table, cache)
+    second = source.fingerprint(cache)
     (folder / "a.png").write_text("other")
-    third = fingerprint_csv_source(table, cache)
-    table.write_text(table.read_text().replace(",x", ",y"))
-    assert len({first, second, third, fingerprint_csv_source(table, cache)}) == 4
-    table.write_text("label\n")
-    with pytest.raises(InputError, match=r"t\.csv has no column 'path'"):
-        fingerprint_csv_source(table, cache)
+    third = source.fingerprint(cache)
+    table.write_text(table.read_text().replace(",x", ",longer"))
+    assert len({first, second, third, source.fingerprint(cache)}) == 4
 
 
 def test_a_listing_tells_new_missing_and_resized_files_but_no_timestamps(tmp_path: Path):

@@ -196,6 +196,37 @@ def test_a_filter_that_nothing_passes_tells_the_values_there_are():
         build(frame, {"count": None, "where": {"diagnosis": ["covid"]}})
 
 
+def test_an_image_under_two_labels_trains_under_neither_nor_does_a_third_copy():
+    keys = ["twin=1", "twin=2", "twin=3", *KEYS[:8]]
+    frame = candidates(*keys, diagnosis=["x", "y", "x", *["x"] * 4, *["y"] * 4])
+    parts = [{"where": {"diagnosis": [name]}} for name in "xy"]
+    study = build(frame, *parts)
+    assert sorted(study.manifest["path"]) == KEYS[:8]
+    assert sorted(study.quarantine["path"]) == ["twin=1", "twin=2", "twin=3"]
+    reasons = study.quarantine.set_index("path")["reason"]
+    assert set(reasons) == {"conflicting_labels"}
+
+
+def test_who_shares_an_image_under_two_labels_is_one_patient():
+    frame = candidates(
+        "twin=1",
+        "twin=2",
+        *KEYS[:4],
+        patient_id=["p", "q", "p", "q", "r", "s"],
+        diagnosis=["x", "y", "x", "y", "x", "y"],
+    )
+    study = build(frame, *({"where": {"diagnosis": [name]}} for name in "xy")).manifest
+    by_path = dict(zip(study["path"], study["patient_id"], strict=True))
+    assert by_path[KEYS[0]] == by_path[KEYS[1]] == "s:p+s:q"
+
+
+def test_the_next_in_order_takes_the_place_of_an_image_under_two_labels():
+    keys = ["twin=1", "twin=2", *KEYS[:8]]
+    frame = candidates(*keys, diagnosis=["x", "y", *["x"] * 4, *["y"] * 4])
+    study = build(frame, *({"where": {"diagnosis": [name]}, "count": 4} for name in "xy"))
+    assert study.manifest["label"].value_counts().to_dict() == {"c0": 4, "c1": 4}
+
+
 def test_patients_of_the_timeline_are_in_no_class():
     frame = candidates(
         *KEYS[:20],

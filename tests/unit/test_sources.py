@@ -7,7 +7,13 @@ import pytest
 
 from covidcxr.config import read_schema
 from covidcxr.data import sources
-from covidcxr.data.source import CANDIDATE_COLUMNS, Source, filter_candidates, open_source
+from covidcxr.data.source import (
+    CANDIDATE_COLUMNS,
+    Source,
+    check_filters,
+    filter_candidates,
+    open_source,
+)
 from covidcxr.data.sources.covid_chestxray import covid_diagnosis
 from covidcxr.data.sources.nih import nih_age
 from covidcxr.errors import InputError
@@ -291,13 +297,46 @@ def test_one_s_own_table_needs_three_columns_only(tmp_path: Path):
         ("path,label,patient_id\na,b,1\nc,,2\nd, ,2\n", r"own\.csv, row 3, 4: label is empty"),
         ("path,label,patient_id\na,b,\n", r"own\.csv, row 2: patient_id is empty"),
         ("path,label,patient_id,age\na,b,1,4O\n", r"own\.csv, row 2: age is '4O', not a number"),
-        ("path,label,patient_id\na,b,1\na,c,1\n", r"own\.csv, row 3: path names an image"),
+        ("path,label,patient_id\na,b,1\na,c,1\n", r"own\.csv, row 3: path .a. names an image"),
         ("path,label,patient_id\n" + ",b,1\n" * 7, r"row 2, 3, 4, 5, 6 and 2 more: path is empty"),
     ],
 )
 def test_bad_rows_of_one_s_own_table_are_named(tmp_path: Path, text: str, message: str):
     with pytest.raises(InputError, match=message):
         own(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "written", ["films\\a\u0301.png", "films/\u00e1.png", "films\\\u00e1.png", "films/a\u0301.png"]
+)
+def test_paths_as_other_systems_write_them_are_found(tmp_path: Path, written: str):
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films/a\u0301.png").touch()
+    frame = own(tmp_path, f"path,label,patient_id\n{written},x,1\n")
+    assert Path(frame["path"][0]).is_file()
+
+
+def test_a_path_that_leads_nowhere_stays_as_written(tmp_path: Path):
+    frame = own(tmp_path, "path,label,patient_id\nC:\\films\\a.png,x,1\n")
+    assert frame["path"].tolist() == [str(tmp_path / "C:\\films\\a.png")]
+
+
+def test_values_that_differ_in_case_or_signs_only_are_refused_with_both_counts():
+    frame = pd.DataFrame({"diagnosis": ["opacity"] * 8 + ["Opacity "] * 3, "view": "AP"})
+    with pytest.raises(InputError, match=r"3 images have the diagnosis 'Opacity '.*of 8 images"):
+        check_filters(frame, [{"diagnosis": ["opacity"]}], "own")
+    check_filters(frame, [{"diagnosis": ["opacity", "Opacity "]}], "own")
+    check_filters(frame, [{"diagnosis": ["opacity"]}, {}], "own")
+    views = frame.assign(diagnosis="x", view=["AP"] * 10 + ["ap"])
+    with pytest.raises(InputError, match="1 images have the view 'ap'"):
+        check_filters(views, [{"view": ["AP"]}], "own")
+
+
+def test_labels_in_no_class_and_values_of_no_image_are_told(caplog: pytest.LogCaptureFixture):
+    frame = pd.DataFrame({"diagnosis": ["opacity"] * 8 + ["opactiy"] * 3})
+    check_filters(frame, [{"diagnosis": ["opacity", "clear"]}], "own")
+    assert "3 images labelled 'opactiy' are in no class; did you mean 'opacity'?" in caplog.text
+    assert "no image has the diagnosis 'clear'" in caplog.text
 
 
 def test_phantoms_are_read_from_their_table(tmp_path: Path):

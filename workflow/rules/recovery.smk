@@ -9,7 +9,14 @@ kill its next copy of an earlier folder fails because the first is still there.
 import shutil
 from copy import deepcopy
 
+from snakemake.logging import logger
+
 EARLIER_RECORDS = {}
+
+# Of every output of a failed job that had no earlier version; it would hide the job's own message.
+logger.addFilter(
+    lambda record: not record.getMessage().startswith("Cannot restore")
+)
 
 
 def put_back(job):

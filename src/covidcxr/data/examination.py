@@ -67,8 +67,8 @@ def examine_image(path: str | Path) -> Examination:
         return Examination(file_digest(path), perceptual_hash(gray))
     except InputError as error:
         return unfit("undecodable", str(error))
-    except OSError as error:
-        return unfit("unreadable", error.strerror or str(error))
+    except (OSError, ValueError) as error:
+        return unfit("unreadable", getattr(error, "strerror", None) or str(error))
 
 
 def blankness(gray: npt.NDArray[np.uint8]) -> str:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from covidcxr.data.tables import read_table
 from covidcxr.files import atomic
 
 MISSING = "missing"
@@ -31,27 +30,26 @@ def fingerprint(paths: Iterable[str | Path], cache: str | Path) -> str:
     -------
     Hexadecimal BLAKE2b of 128 bits.
     """
-    return _digest_of((entry for path in paths for entry in _files(Path(path))), Path(cache))
+    return fingerprint_files((entry for path in paths for entry in _files(Path(path))), cache)
 
 
-def fingerprint_csv_source(table: str | Path, cache: str | Path) -> str:
-    """Return a digest over a table of images (see `sources.read_csv`) and all images it names.
-
-    Raises
-    ------
-    InputError
-        If the table cannot be read or has no column `path`.
-    """
-    table = Path(table)
-    named = read_table(table, ["path"])["path"]
-    files = [(name, table.parent / name) for name in sorted(set(named)) if name.strip()]
-    return _digest_of([("", table), *files], Path(cache))
+def fingerprint_files(files: Iterable[tuple[str, Path]], cache: str | Path) -> str:
+    """Return a digest over files, each under a name of its own; see `fingerprint`."""
+    known = _read_cache(Path(cache))
+    remembered = dict(known)
+    lines = sorted(f"{name}\0{_content(file, remembered)}\n" for name, file in files)
+    if remembered != known:
+        with atomic(cache) as temporary:
+            temporary.write_text(json.dumps(remembered))
+    text = "".join(lines).encode(errors="surrogateescape")
+    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def fingerprint_listing(files: Iterable[Path]) -> str:
     """Return a digest over the names and sizes of files, whose content is too much to read."""
     lines = sorted(f"{file.name}\0{file.stat().st_size}\n" for file in files)
-    return hashlib.blake2b("".join(lines).encode(), digest_size=DIGEST_BYTES).hexdigest()
+    text = "".join(lines).encode(errors="surrogateescape")
+    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
@@ -61,16 +59,6 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
     for file in path.rglob("*"):
         if file.is_file():
             yield f"{path.name}/{file.relative_to(path).as_posix()}", file
-
-
-def _digest_of(files: Iterable[tuple[str, Path]], cache: Path) -> str:
-    known = _read_cache(cache)
-    remembered = dict(known)
-    lines = sorted(f"{name}\0{_content(file, remembered)}\n" for name, file in files)
-    if remembered != known:
-        with atomic(cache) as temporary:
-            temporary.write_text(json.dumps(remembered))
-    return hashlib.blake2b("".join(lines).encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
 def _content(file: Path, remembered: dict[str, list[int | str]]) -> str:
@@ -85,8 +73,9 @@ def _content(file: Path, remembered: dict[str, list[int | str]]) -> str:
             digest = hashlib.file_digest(
                 content, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)
             ).hexdigest()
-    except (FileNotFoundError, IsADirectoryError):
-        return MISSING
+    # Whatever hinders here is told when the file is read for good.
+    except (OSError, ValueError) as error:
+        return f"{MISSING} {type(error).__name__}"
     if time.time_ns() - stat.st_mtime_ns > RACY_NANOSECONDS:
         remembered[name] = [stat.st_size, stat.st_mtime_ns, digest]
     return digest

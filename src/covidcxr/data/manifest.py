@@ -21,8 +21,9 @@ from covidcxr.data.sampling import (
     without,
     write_excluded,
 )
-from covidcxr.data.source import filter_candidates
+from covidcxr.data.source import check_filters, filter_candidates
 from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
+from covidcxr.files import is_there
 
 log = logging.getLogger("covidcxr")
 
@@ -69,6 +70,10 @@ def run(
         If a source cannot be read, or has too few fit images.
     """
     candidates = list_candidates(sources, folders, sources)
+    parts = [part for several in classes.values() for part in several]
+    for name, frame in candidates.items():
+        wheres = [part.get("where") or {} for part in parts if part["source"] == name]
+        check_filters(frame, wheres, name)
     with examining() as examine, shortages_listed(quarantine):
         study = build_manifest(
             candidates, classes=classes, followed=followed, seed=seed, examine=examine
@@ -189,7 +194,7 @@ def _as_manifest(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
 
 def count_collection(source: str, candidates: pd.DataFrame) -> pd.DataFrame:
     """Count a collection's images by diagnosis and view, and those whose files are present."""
-    present = pd.Series([Path(path).is_file() for path in candidates["path"]], dtype=int)
+    present = pd.Series([is_there(path) for path in candidates["path"]], dtype=int)
     counts = (
         candidates.assign(files=present.to_numpy())
         .groupby(["diagnosis", "view"], as_index=False)

@@ -171,7 +171,9 @@ class Sampler:
         """Leave out two images that are one under two labels, and whatever repeats them."""
         for row, twin in ((first, other), (other, first)):
             if (row["source"], row["key"]) not in self.examined:
-                self.exclude(row, CONFLICT, f"the same image as {twin['path']}, a {twin['label']}")
+                self.exclude(
+                    row, CONFLICT, f"the same image as {twin['path']}, labelled {twin['label']}"
+                )
                 self.know([row], CONFLICT)
         self._link(first, other)
 

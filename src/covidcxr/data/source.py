@@ -4,7 +4,9 @@ A type is a module of `covidcxr.data.sources` that bears its name and holds a su
 in `SOURCE`; the configuration's schema describes its options. Nothing else knows the types.
 """
 
-from collections.abc import Mapping, Sequence
+import difflib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +15,10 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 
 from covidcxr.data.lung_shape import Boxes
+from covidcxr.data.spreadsheet import plain
 from covidcxr.errors import InputError
+
+log = logging.getLogger("covidcxr")
 
 Where = Mapping[str, Any]
 """Conditions on the columns of candidates, see `filter_candidates`."""
@@ -153,6 +158,46 @@ def filter_candidates(candidates: pd.DataFrame, where: Where) -> pd.DataFrame:
                 f"{', '.join([*TEXTS, 'age_min', 'age_max'])}"
             )
     return candidates[passed]
+
+
+def check_filters(candidates: pd.DataFrame, wheres: Sequence[Where], source: str) -> None:
+    """Hold all filters on a source against the values that its images have.
+
+    Logs, with counts and the nearest value asked for, which diagnoses no filter takes, and which
+    values are asked for and have no image.
+
+    Raises
+    ------
+    InputError
+        If images are passed over whose value differs only in case, blanks or signs from one asked.
+    """
+    for column in TEXTS:
+        if not wheres or any(column not in where for where in wheres):
+            continue
+        asked = {str(value) for where in wheres for value in where[column]}
+        counts = candidates[column].value_counts()
+        shaped = {plain(value): value for value in sorted(asked)}
+        for value, count in counts[~counts.index.isin(list(asked))].items():
+            same = shaped.get(plain(str(value)))
+            if same:
+                raise InputError(
+                    f"source {source}: {count} images have the {column} {value!r}, which no class "
+                    f"takes; {same!r}, of {counts.get(same, 0)} images, is taken. Did you mean "
+                    "that? Correct the table, or name both in `where`"
+                )
+            near = _near(str(value), asked)
+            if column == "diagnosis":
+                level = logging.WARNING if near else logging.INFO
+                text = "source %s: %d images labelled %r are in no class%s"
+                log.log(level, text, source, count, value, near)
+        for value in sorted(asked - set(counts.index)):
+            near = _near(value, counts.index)
+            log.warning("source %s: no image has the %s %r%s", source, column, value, near)
+
+
+def _near(value: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(value, list(map(str, known)), 1, 0.75)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def filter_any(candidates: pd.DataFrame, select: Sequence[Where]) -> pd.DataFrame:

@@ -1,21 +1,28 @@
 """Images of one's own, listed in a table."""
 
-from pathlib import Path
+import unicodedata
+from functools import lru_cache
+from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
-from covidcxr.data.fingerprint import fingerprint_csv_source
-from covidcxr.data.source import NUMBERS, Source, as_candidates
-from covidcxr.data.tables import read_table
+from covidcxr.data.fingerprint import fingerprint_files
+from covidcxr.data.source import NUMBERS, TEXTS, Source, as_candidates
+from covidcxr.data.spreadsheet import numbers, read_spreadsheet, refuse_rows
 from covidcxr.errors import InputError
+from covidcxr.files import is_there
 
 REQUIRED = ["path", "label", "patient_id"]
+OPTIONAL = [name for name in [*TEXTS, *NUMBERS] if name not in ("diagnosis", "patient_id")]
+OLDEST = 120
+"""Years."""
 
 
 class Table(Source):
     """A table with `path` (relative to the table, or absolute), `label` and `patient_id`.
 
-    Where known also `view, day, age, sex, subtype, license`. The label becomes the diagnosis.
+    Where known also `view, day, age, sex, subtype, license`. The label becomes the diagnosis. Any
+    table that `read_spreadsheet` reads will do.
     """
 
     place = "own"
@@ -23,39 +30,69 @@ class Table(Source):
     @property
     def collection(self) -> str:
         """A table is known by its place."""
-        return str(Path(self.options["table"]).resolve())
+        return str(self._table.resolve())
 
     def candidates(self) -> pd.DataFrame:
         """List the images; errors name the rows."""
-        table = Path(self.options["table"])
-        rows = read_table(table, REQUIRED, NUMBERS)
+        rows = self._rows()
         for column in REQUIRED:
-            rows[column] = rows[column].str.strip()
-            _refuse(rows[column] == "", table, f"{column} is empty")
-        _refuse(rows["path"].duplicated(), table, "path names an image that an earlier row names")
-        paths = [str(table.parent / name) for name in rows["path"]]
+            refuse_rows(rows[column] == "", self._table, f"{column} is empty")
+        problem = "path {} names an image that an earlier row names"
+        refuse_rows(rows["path"].duplicated(), self._table, problem, rows["path"])
+        if "age" in rows:
+            rows["age"] = numbers(rows["age"], self._table, 0, OLDEST)
+        if "day" in rows:
+            rows["day"] = numbers(rows["day"], self._table)
+        paths = [str(self._locate(name)) for name in rows["path"]]
         return as_candidates(rows, key=rows["path"], path=paths, diagnosis=rows["label"])
 
     def check(self, key: str) -> None:
-        """Check that the table exists."""
-        table = self.options["table"]
-        if not Path(table).is_file():
-            raise InputError(f"config key '{key}.table': there is no file '{table}'")
+        """Check that the table can be read."""
+        if not self._table.is_file():
+            raise InputError(
+                f"config key '{key}.table': there is no file '{self._table}' (looked for "
+                f"{self._table.absolute()}; paths in the configuration start from the folder in "
+                "which the workflow is run)"
+            )
+        self.candidates()
 
     def own_files(self) -> list[Path]:
         """Return the table."""
-        return [Path(self.options["table"])]
+        return [self._table]
 
     def fingerprint(self, cache: Path) -> str:
         """Return a digest of the table and of all images that it names."""
-        return fingerprint_csv_source(self.options["table"], cache)
+        named = sorted(set(self._rows()["path"]) - {""})
+        return fingerprint_files(
+            [("", self._table), *((name, self._locate(name)) for name in named)], cache
+        )
+
+    @property
+    def _table(self) -> Path:
+        return Path(self.options["table"])
+
+    def _rows(self) -> pd.DataFrame:
+        try:
+            version = self._table.stat().st_mtime_ns
+        except OSError:
+            version = 0
+        return _read(self._table, version).copy()
+
+    def _locate(self, name: str) -> Path:
+        """Return where an image lies: as written, else as Windows or another system writes it."""
+        folder = self._table.parent
+        if name.isascii() and "\\" not in name:
+            return folder / name
+        spellings = [name, PureWindowsPath(name).as_posix()]
+        spellings += [unicodedata.normalize(form, spellings[1]) for form in ("NFC", "NFD")]
+        found = (folder / spelling for spelling in spellings if is_there(folder / spelling))
+        return next(found, folder / name)
 
 
 SOURCE = Table
 
 
-def _refuse(wrong: "pd.Series[bool]", table: Path, problem: str) -> None:
-    numbers = [str(int(index) + 2) for index in wrong.index[wrong]]
-    if numbers:
-        more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
-        raise InputError(f"{table}, row {', '.join(numbers[:5])}{more}: {problem}")
+@lru_cache(maxsize=8)
+def _read(table: Path, _version: int) -> pd.DataFrame:
+    """Read a table once, not for each check, digest and list of it; once more when it changed."""
+    return read_spreadsheet(table, REQUIRED, OPTIONAL)
