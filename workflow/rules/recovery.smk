@@ -14,9 +14,7 @@ from snakemake.logging import logger
 EARLIER_RECORDS = {}
 
 # Of every output of a failed job that had no earlier version; it would hide the job's own message.
-logger.addFilter(
-    lambda record: not record.getMessage().startswith("Cannot restore")
-)
+logger.addFilter(lambda record: not record.getMessage().startswith("Cannot restore"))
 
 
 def put_back(job):
