@@ -295,6 +295,11 @@ def _check_populations(config: Mapping[str, Any]) -> None:
     drawn_from = {
         label: {part["source"] for part in parts} for label, parts in config["classes"].items()
     }
+    if "study" in config["populations"]:
+        raise InputError(
+            "config key 'populations.study': `study` is the run's own population, of all its "
+            "training images; give this one another name"
+        )
     for name, sources in config["populations"].items():
         for source in sources:
             if source not in set().union(*drawn_from.values()):

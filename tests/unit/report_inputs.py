@@ -206,6 +206,7 @@ def _classification(config: dict[str, Any], random: np.random.Generator) -> pd.D
                         {
                             "backbone": backbone,
                             "augmentation": augmentation,
+                            "classifier": "network",
                             "model": model,
                             "split": split,
                             "n": 20,
@@ -223,7 +224,9 @@ def _classification(config: dict[str, Any], random: np.random.Generator) -> pd.D
 def _intervals(classification: pd.DataFrame) -> pd.DataFrame:
     """Give each test accuracy an interval of 0.1 down and 0.05 up."""
     test = classification[classification["split"] == "test"]
-    rows = test[["backbone", "augmentation", "model"]].assign(metric="accuracy", **{"class": ""})
+    rows = test[["backbone", "augmentation", "classifier", "model"]].assign(
+        metric="accuracy", **{"class": ""}
+    )
     rows["estimate"] = test["accuracy"]
     rows["low"], rows["high"] = test["accuracy"] - 0.1, test["accuracy"] + 0.05
     return rows.assign(n=20, patients=10, method="bootstrap", fold_mean=0.85, fold_sd=0.01)

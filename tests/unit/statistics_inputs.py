@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from covidcxr.classify.predictions import IDENTITY, completed
+
 CLASSES = ["ill", "well", "other"]
 IMAGES = 90
 TEST = 30
@@ -15,12 +17,12 @@ def labels() -> list[str]:
     return [CLASSES[k // 2 % 3] for k in range(IMAGES)]
 
 
-def predicted(seed: int, test_seed: int) -> pd.DataFrame:
-    """Predictions of all images, better than chance; the last `TEST` follow `test_seed`."""
+def predicted(seed: int, test_seed: int, skill: float = 1.5) -> pd.DataFrame:
+    """Predictions of all images, better than chance; the last `TEST` depend on `test_seed`."""
     truth = np.array([CLASSES.index(name) for name in labels()])
     own, other = np.random.default_rng(seed), np.random.default_rng([seed, test_seed])
     logits = np.concatenate([own.normal(size=(IMAGES - TEST, 3)), other.normal(size=(TEST, 3))])
-    logits += 1.5 * np.eye(3)[truth]
+    logits += skill * np.eye(3)[truth]
     scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     frame = pd.DataFrame(scores, columns=[f"p_{name}" for name in CLASSES])
     frame.insert(0, "image_id", [f"i{k:03d}" for k in range(IMAGES)])
@@ -29,23 +31,28 @@ def predicted(seed: int, test_seed: int) -> pd.DataFrame:
     return frame
 
 
-def write_predictions(folder: Path, test_seed: int = 0) -> list[tuple[str, str, str, Path]]:
-    """Write split.csv and the predictions; return their records (all of fold 0 and 1, ensemble)."""
+def identified(frame: pd.DataFrame, **identity: object) -> pd.DataFrame:
+    """Add a model's identity, by default that of a network of backbone A, its ensemble, on test."""
+    values = ("study", "A", "v1", "network", "ensemble", "test")
+    frame = frame.assign(**(dict(zip(IDENTITY, values, strict=True)) | identity))
+    return frame[[*IDENTITY, *frame.columns.drop(IDENTITY)]]
+
+
+def predictions(test_seed: int = 0, skill: float = 1.5) -> pd.DataFrame:
+    """Predictions of folds 0 and 1 of backbones A and B, their ensembles, and all backbones'."""
     test = np.arange(IMAGES) >= IMAGES - TEST
-    fold = pd.array([None if t else k // 2 % 2 for k, t in enumerate(test)], "Int64")
-    split = pd.DataFrame(
-        {
-            "image_id": [f"i{k:03d}" for k in range(IMAGES)],
-            "split": np.where(test, "test", "train"),
-            "fold": fold,
-        }
-    )
-    split.to_csv(folder / "split.csv", index=False)
-    records = []
+    fold = np.arange(IMAGES) // 2 % 2
+    parts = []
     for b, backbone in enumerate("AB"):
-        for m, model in enumerate(("fold0", "fold1", "ensemble")):
-            own = test | (model == "ensemble") | (split["fold"] == m).fillna(False).to_numpy(bool)
-            path = folder / f"{backbone}-{model}.csv"
-            predicted(10 * b + m, test_seed)[own].to_csv(path, index=False)
-            records.append((backbone, "v1", model, path))
-    return records
+        for k in range(2):
+            own = test | (fold == k)
+            frame = predicted(10 * b + k, test_seed, skill)[own]
+            sets = np.where(test[own], "test", "validation")
+            parts.append(identified(frame, backbone=backbone, model=f"fold{k}", set=sets))
+    return completed(pd.concat(parts, ignore_index=True), CLASSES)
+
+
+def write_predictions(folder: Path, test_seed: int = 0) -> Path:
+    """Write `predictions` as a run does."""
+    predictions(test_seed).to_csv(folder / "predictions.csv", index=False)
+    return folder / "predictions.csv"

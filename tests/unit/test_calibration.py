@@ -17,9 +17,10 @@ from covidcxr.evaluate.calibration import (
     errors_if_calibrated,
     fit_temperature,
     reliability,
+    run,
     scaled,
     scaled_ensemble,
-    write_calibration,
+    section_of,
 )
 from tests.unit.statistics_inputs import CLASSES, write_predictions
 
@@ -92,8 +93,7 @@ def test_calibration_error_is_the_mean_gap_of_the_bins() -> None:
     confidence, correct = rng.random(95), rng.random(95) < 0.5
     frame = pd.DataFrame({"c": confidence, "r": correct, "b": bins_of(confidence)})
     gaps = frame.groupby("b").apply(lambda g: len(g) * abs(g["c"].mean() - g["r"].mean()))
-    found = calibration_error(confidence, correct)(np.ones((1, 95)))
-    assert found == pytest.approx(gaps.sum() / 95)
+    assert calibration_error(confidence, correct) == pytest.approx(gaps.sum() / 95)
 
 
 def test_calibrated_model_is_not_suspected_and_an_overconfident_one_is() -> None:
@@ -104,8 +104,18 @@ def test_calibrated_model_is_not_suspected_and_an_overconfident_one_is() -> None
     assert good["p_calibrated"] > 0.05
     assert good["ece"] == pytest.approx(good["ece_if_calibrated"], abs=0.02)
     assert bad["p_calibrated"] < 0.01
-    assert bad["ece_low"] > bad["ece_if_calibrated"]
+    assert bad["ece"] > 3 * bad["ece_if_calibrated"]
     assert bad["confidence"] > bad["accuracy"] + 0.1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 999), st.integers(12, 60))
+def test_every_interval_holds_its_estimate(seed: int, n: int) -> None:
+    logits, truth = calibrated(n, seed=seed)
+    found = calibration(softmax(logits, axis=1), truth, np.arange(n) // 2, seed=1, replicates=100)
+    for name in found:
+        if f"{name}_low" in found:
+            assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]
 
 
 def test_small_samples_of_calibrated_models_show_an_error_by_chance_alone() -> None:
@@ -125,27 +135,50 @@ def test_reliability_counts_every_image_once() -> None:
 
 def test_temperature_comes_from_validation_and_not_from_the_test_set(tmp_path) -> None:
     def temperatures(test_seed: int) -> list[float]:
-        records = write_predictions(tmp_path, test_seed=test_seed)
-        write_calibration(
-            records,
-            tmp_path / "split.csv",
+        run(
+            write_predictions(tmp_path, test_seed=test_seed),
             tmp_path / "calibration.csv",
             tmp_path / "reliability.csv",
             tmp_path / "figure.png",
             tmp_path / "figure.svg",
+            tmp_path / "section.json",
             classes=CLASSES,
             seed=1,
-            replicates=20,
         )
         return pd.read_csv(tmp_path / "calibration.csv")["temperature"].tolist()
 
     first = temperatures(1)
     table = pd.read_csv(tmp_path / "calibration.csv")
     assert table[["backbone", "augmentation", "scaling"]].to_numpy().tolist() == [
-        [backbone, "v1", scaling] for backbone in ("A", "B") for scaling in ("none", "temperature")
+        [backbone, "v1", scaling]
+        for backbone in ("A", "B", "all")
+        for scaling in ("none", "temperature")
     ]
     bins = pd.read_csv(tmp_path / "reliability.csv")
     assert bins.groupby(["backbone", "scaling"])["n"].sum().eq(30).all()
     brier_before = table["brier"].tolist()
     assert temperatures(2) == first
     assert pd.read_csv(tmp_path / "calibration.csv")["brier"].tolist() != brier_before
+
+
+def test_section_names_the_worst_model_and_its_side() -> None:
+    shared = {"n": 20, "accuracy": 0.9, "brier_low": 0.1, "brier_high": 0.3, "log_loss": 0.4}
+    shared |= {"ece_if_calibrated": 0.05, "augmentation": "v1", "classifier": "network"}
+    rows = [
+        ("VGG16", "none", 1.0, 0.95, 0.2, 0.05, 0.4),
+        ("VGG16", "temperature", 1.5, 0.9, 0.18, 0.02, 0.9),
+        ("all", "none", 1.0, 0.7, 0.3, 0.2, 0.001),
+        ("all", "temperature", 0.5, 0.88, 0.31, 0.03, 0.8),
+    ]
+    names = ["backbone", "scaling", "temperature", "confidence", "brier", "ece", "p_calibrated"]
+    part = section_of(pd.DataFrame(rows, columns=names).assign(**shared))
+    text = part.paragraphs[0]
+    assert "Of 2 ensembles, 1 as trained and 0 after temperature scaling" in text
+    assert "lowered the Brier score of 1." in text
+    assert "all backbones v1, ECE 0.200, underconfident by 0.200 on average; scaled 0.030" in text
+    assert part.checks[0].state == "warning"
+    assert part.tables[0].table is not None
+    assert [row[:2] for row in part.tables[0].table.rows[:2]] == [
+        ["VGG16 v1", "–"],
+        ["VGG16 v1", "1.500"],
+    ]

@@ -102,6 +102,10 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
             r"'external\.x\.flu': there is no such class",
         ),
         (
+            lambda c: c.update(populations={"study": ["phantoms"]}),
+            r"'populations\.study': `study` is the run's own population",
+        ),
+        (
             lambda c: c.update(populations={"all": ["x"]}),
             r"'populations\.all': no class is drawn from a source 'x'",
         ),

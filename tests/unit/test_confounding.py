@@ -17,8 +17,8 @@ from covidcxr.evaluate.attributes import (
     age_group,
     file_attributes,
     picture_attributes,
-    write_attributes,
 )
+from covidcxr.evaluate.attributes import run as write_attributes
 from covidcxr.evaluate.audit import EVERYTHING, SINGLE, SOURCE_AND_AGE, TOGETHER, gain
 from covidcxr.evaluate.confounding import (
     at_most,
@@ -31,6 +31,7 @@ from covidcxr.evaluate.confounding import (
     section_of,
 )
 from covidcxr.report.section import read_section
+from tests.unit.statistics_inputs import identified
 from tests.unit.test_figures import assert_nothing_clipped
 
 CLASSES = ["covid", "normal", "pneumonia"]
@@ -212,9 +213,14 @@ def made_up(folder: Path, *, informative: bool, classes: list[str]) -> dict[str,
         0.8,
         0.2 / (len(classes) - 1),
     )
-    pd.DataFrame(scores, columns=[f"p_{label}" for label in classes]).assign(
-        image_id=frame["image_id"], patient_id=frame["patient_id"], label=labels
-    ).sample(frac=1, random_state=0).to_csv(folder / "ensemble.csv", index=False)
+    images = frame[["image_id", "patient_id", "label"]]
+    table = images.join(pd.DataFrame(scores, columns=[f"p_{label}" for label in classes]))
+    sets = np.where(np.arange(n) % 3 == 0, "test", "validation")
+    parts = [identified(table, backbone="Net", set=sets)]
+    # Other classifiers and external sets are no part of the audit.
+    parts.append(parts[0].assign(classifier="logistic", augmentation="none"))
+    parts.append(parts[0].assign(set="hospital"))
+    pd.concat(parts).sample(frac=1, random_state=0).to_csv(folder / "predictions.csv", index=False)
     return {
         name: folder / f"audit.{kind}"
         for name, kind in {"table": "csv", "png": "png", "svg": "svg", "section": "json"}.items()
@@ -225,8 +231,7 @@ def audited(folder: Path, *, informative: bool = True, classes: list[str] = CLAS
     outputs = made_up(folder, informative=informative, classes=classes)
     run(
         attributes=folder / "attributes.csv",
-        ensembles=[folder / "ensemble.csv"],
-        models=[("Net", "v1")],
+        predictions=folder / "predictions.csv",
         **outputs,
         classes=classes,
         seed=1,
@@ -266,13 +271,12 @@ def test_two_classes_of_other_names_are_audited_alike_and_twice_the_same(tmp_pat
 
 def test_predictions_of_other_images_are_refused(tmp_path: Path):
     outputs = made_up(tmp_path, informative=True, classes=CLASSES)
-    table = pd.read_csv(tmp_path / "ensemble.csv")
-    table.iloc[1:].to_csv(tmp_path / "ensemble.csv", index=False)
+    table = pd.read_csv(tmp_path / "predictions.csv")
+    table[table["image_id"] != "i0"].to_csv(tmp_path / "predictions.csv", index=False)
     with pytest.raises(InputError, match="does not predict the images"):
         run(
             attributes=tmp_path / "attributes.csv",
-            ensembles=[tmp_path / "ensemble.csv"],
-            models=[("Net", "v1")],
+            predictions=tmp_path / "predictions.csv",
             **outputs,
             classes=CLASSES,
             seed=1,

@@ -1,5 +1,7 @@
 """Shortcut controls: what is taken away is gone, a planted shortcut is found, none is not."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,12 +23,16 @@ from covidcxr.data.altered import (
 from covidcxr.data.lung_shape import estimate_lungs
 from covidcxr.evaluate.controls import (
     HISTOGRAM,
+    SOURCES,
     THUMB,
+    check,
     control_score,
-    tell_source,
-    told_sources,
-    write_controls,
+    predict_source,
+    predicted_sources,
+    run,
+    section_of,
 )
+from covidcxr.report.section import read_section
 from tests.unit.tiny import CLASSES, tiny_manifest
 
 PICTURES = arrays(np.uint8, st.sampled_from([(16, 16), (32, 32), (48, 48)]))
@@ -129,11 +135,11 @@ def test_planted_source_is_told_and_an_absent_difference_is_not():
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(len(images), 5))
     planted = noise + 6 * (images["source"] == "adults").to_numpy()[:, None]
-    told = tell_source(planted, images, seed=1)
+    told = predict_source(planted, images, seed=1)
     assert told["accuracy"] == told["auc"] == told["balanced_accuracy"] == 1
     assert told["patients"] == 60
     assert told["majority"] == 0.5
-    assert tell_source(noise, images, seed=1)["auc"] < 0.7
+    assert predict_source(noise, images, seed=1)["auc"] < 0.7
 
 
 def test_patients_never_stand_on_both_sides_when_sources_are_told():
@@ -141,7 +147,7 @@ def test_patients_never_stand_on_both_sides_when_sources_are_told():
     images["source"] = np.where(np.arange(len(images)) // 2 % 2, "children", "adults")
     # Each patient is known by his own feature: told only if his other film trains.
     own = np.eye(60)[np.arange(len(images)) // 2]
-    assert tell_source(own, images, seed=1)["auc"] < 0.65
+    assert predict_source(own, images, seed=1)["auc"] < 0.65
 
 
 def test_sources_are_told_within_classes_that_have_several_with_enough_patients():
@@ -150,10 +156,10 @@ def test_sources_are_told_within_classes_that_have_several_with_enough_patients(
     normal = (images["label"] == "normal").to_numpy()
     images.loc[normal & (np.arange(len(images)) // 2 % 2 == 1), "source"] = "adults"
     images.loc[[0, 1], "source"] = "lone"
-    rows = told_sources(np.random.default_rng(0).normal(size=(len(images), 4)), images, seed=1)
-    assert [row["scope"] for row in rows] == ["all films", "within normal"]
+    rows = predicted_sources(np.random.default_rng(0).normal(size=(len(images), 4)), images, seed=1)
+    assert [row["scope"] for row in rows] == ["all images", "within normal"]
     assert {row["sources"] for row in rows} == {"adults, children"}
-    assert told_sources(np.ones((120, 2)), study(), seed=1) == []
+    assert predicted_sources(np.ones((120, 2)), study(), seed=1) == []
 
 
 def test_tables_hold_every_control_and_the_sources_of_external_films(tmp_path):
@@ -174,17 +180,25 @@ def test_tables_hold_every_control_and_the_sources_of_external_films(tmp_path):
     other["image_id"] = other["image_id"].str.replace("s-", "t-")
     other.to_csv(tmp_path / "set.csv", index=False)
     np.save(tmp_path / "set.npy", rng.normal(5, 1, size=(20, 6)).astype(np.float32))
-    write_controls(
-        tmp_path / "manifest.csv",
+    models = pd.DataFrame(
+        {
+            "backbone": ["VGG16", "VGG16"], "augmentation": ["v1", "none"], "n": 40,
+            "classifier": ["network", "logistic"], "model": "ensemble", "split": "test",
+            "accuracy": [0.8, 0.9],
+        }
+    )  # fmt: skip
+    models.to_csv(tmp_path / "classification.csv", index=False)
+    run(
+        [tmp_path / "manifest.csv", tmp_path / "set.csv"],
         tmp_path / "split.csv",
         tmp_path / "images.npy",
-        features,
-        {"set": (tmp_path / "set.csv", tmp_path / "set.npy")},
+        [features[WHOLE], tmp_path / "set.npy"],
+        [features[NO_LUNGS], features[BORDERS]],
+        tmp_path / "classification.csv",
         tmp_path / "controls.csv",
         tmp_path / "sources.csv",
-        whole=WHOLE,
-        classes=CLASSES,
-        seed=1,
+        tmp_path / "section.json",
+        settings={"classes": CLASSES, "backbone": "VGG16", "seed": 1},
     )
     controls = pd.read_csv(tmp_path / "controls.csv")
     assert controls["control"].tolist() == [WHOLE, NO_LUNGS, BORDERS, THUMB, HISTOGRAM]
@@ -192,3 +206,53 @@ def test_tables_hold_every_control_and_the_sources_of_external_films(tmp_path):
     sources = pd.read_csv(tmp_path / "sources.csv").set_index("scope")
     assert sources.loc["within normal", "sources"] == "s, t"
     assert sources.loc["within normal", "auc"] > 0.99
+    found = read_section(tmp_path / "section.json")
+    assert "the best network (VGG16 v1, ensemble) 0.800" in found.paragraphs[0]
+    assert [item.title for item in found.checks] == ["Shortcuts"]
+    assert found.limits[0].text.startswith(
+        "The source of an image (s, t) is predicted within normal"
+    )
+
+
+def scored(**accuracy: float) -> pd.DataFrame:
+    """Controls of a test set whose largest class has 0.4."""
+    values = {WHOLE: 0.9, NO_LUNGS: 0.45, BORDERS: 0.45, THUMB: 0.9, HISTOGRAM: 0.9} | accuracy
+    table = pd.DataFrame({"control": list(values), "accuracy": list(values.values())})
+    return table.assign(
+        n=20, majority=0.4, penalty=1.0, accuracy_high=table["accuracy"] + 0.05,
+        accuracy_low=table["accuracy"] - 0.1,
+    )  # fmt: skip
+
+
+def blind(**accuracy: float) -> pd.DataFrame:
+    return scored(**accuracy).set_index("control").loc[[NO_LUNGS, BORDERS]]
+
+
+def test_only_controls_without_lungs_are_a_warning():
+    """A thumbnail and a histogram keep the lungs: they are simple baselines, not shortcuts."""
+    quiet = check(blind(), 0.9, "VGG16 v1")
+    assert quiet.state == "pass"
+    loud = check(blind(no_lungs=0.85), 0.9, "VGG16 v1")
+    assert loud.state == "warning"
+    assert "lungs blacked out 0.850 (90.0\u202f% of the gain)" in loud.text
+    assert "outer" not in loud.text
+
+
+@given(st.floats(0.51, 1), st.floats(0.3, 1))
+def test_no_share_of_the_gain_is_above_all_of_it(without: float, best: float):
+    text = check(blind(no_lungs=without, borders=without), best, "VGG16 v1").text
+    shares = [float(value) for value in re.findall(r"([\d.]+)\u202f%", text)]
+    assert all(value <= 100 for value in shares)
+    if best < without:
+        assert "all of the gain" in text
+
+
+def test_simple_baselines_are_named_apart_and_one_source_has_no_table():
+    best = pd.Series(
+        {"backbone": "VGG16", "augmentation": "v1", "classifier": "network", "n": 20,
+         "accuracy": 0.9}
+    )  # fmt: skip
+    found = section_of(scored(), pd.DataFrame(columns=SOURCES), best, "VGG16")
+    assert "Simple baselines that keep the lungs: 16 × 16 pixels 0.900" in found.paragraphs[0]
+    assert found.paragraphs[1].startswith("All images are of one source")
+    assert [item.name for item in found.tables] == ["controls"]

@@ -17,15 +17,18 @@ from covidcxr.data.external import build_external
 from covidcxr.data.sampling import image_ids
 from covidcxr.data.source import CANDIDATE_COLUMNS
 from covidcxr.errors import InputError
-from covidcxr.evaluate.external import (
-    at_threshold,
+from covidcxr.evaluate.external_scores import (
     describe_set,
-    external_scores,
-    write_external_table,
+    external_table,
+    section_of,
+    with_internal,
 )
+from covidcxr.evaluate.models import KIND
+from covidcxr.evaluate.scores import scores
 from covidcxr.features.clean_features import write_clean_features
 from covidcxr.features.features import write_features
-from covidcxr.seeding import generator
+from covidcxr.report.section import Section
+from tests.unit.statistics_inputs import identified
 from tests.unit.tiny import CLASSES, TRANSFORM, tiny_images, tiny_manifest, tiny_study
 
 SOURCES = {
@@ -139,7 +142,7 @@ def test_set_without_a_usable_film_is_refused():
         choose({"own": candidates("own", [("a", "1")])}, run, {"normal": [{"source": "own"}]})
 
 
-def predictions(labels: list[str], called: list[str]) -> pd.DataFrame:
+def predictions(labels: list[str], called: list[str], **identity: str) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "image_id": [f"i{k}" for k in range(len(labels))],
@@ -149,45 +152,105 @@ def predictions(labels: list[str], called: list[str]) -> pd.DataFrame:
     )
     for name in CLASSES:
         table[f"p_{name}"] = [0.8 if name == one else 0.1 for one in called]
-    return table
+    return identified(table, **({"set": "hospital"} | identity)).assign(predicted=called)
+
+
+def external_row(labels: list[str], called: list[str]) -> pd.Series:
+    points = pd.DataFrame(
+        {
+            "backbone": "A", "augmentation": "v1", "classifier": "network", "set": "hospital",
+            "threshold": [0.3], "sensitivity": [0.75], "sensitivity_low": [0.5],
+            "sensitivity_high": [0.9], "specificity": [0.6], "specificity_low": [0.5],
+            "specificity_high": [0.8],
+        }
+    )  # fmt: skip
+    found = scores(predictions(labels, called), CLASSES, seed=1)
+    [(_, row)] = external_table(found, points, CLASSES).iterrows()
+    return row
 
 
 def test_scores_over_the_labels_present_agree_with_scikit_learn():
     labels = ["normal"] * 6 + ["pneumonia"] * 4
     called = ["normal", "covid", "covid", "normal", "pneumonia", "covid"]
     called += ["pneumonia", "pneumonia", "normal", "covid"]
-    row = external_scores(predictions(labels, called), CLASSES, generator(1, "test"))
+    row = external_row(labels, called)
     assert row["n"] == 10
     assert row["accuracy"] == pytest.approx(accuracy_score(labels, called))
     for name in ("normal", "pneumonia"):
         expected = recall_score(labels, called, labels=[name], average="macro")
         assert row[f"recall_{name}"] == pytest.approx(expected)
-    assert np.isnan([row[f"{measure}_covid"] for measure in ("precision", "recall", "f1")]).all()
+    assert np.isnan(
+        row[[f"{measure}_covid" for measure in ("precision", "recall", "f1")]].astype(float)
+    ).all()
     assert row["called_covid"] == pytest.approx(4 / 10)
     assert row["called_normal"] == pytest.approx(1 / 4)
     assert row["called_covid_low"] < row["called_covid"] < row["called_covid_high"]
     assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
-
-
-def test_at_a_threshold_a_film_is_called_where_its_probability_reaches_it():
-    table = pd.DataFrame(
-        {
-            "patient_id": list("abcdef"),
-            "label": ["covid"] * 4 + ["normal"] * 2,
-            "p_covid": [0.9, 0.2, 0.19, 0.5, 0.2, 0.1],
-        }
-    )
-    row = at_threshold(table, "covid", 0.2, generator(0, "x"))
-    assert (row["at_threshold_sensitivity"], row["at_threshold_called"]) == (0.75, 0.5)
-    assert row["at_threshold_sensitivity_low"] < 0.75 < row["at_threshold_sensitivity_high"]
-    none = at_threshold(table[:4], "covid", 0.2, generator(0, "x"))
-    assert np.isnan(none["at_threshold_called_low"])
+    at = [f"at_threshold_{n}{end}" for n in ("sensitivity", "called") for end in ("_low", "_high")]
+    assert row[at].tolist() == pytest.approx([0.5, 0.9, 0.2, 0.5])
+    assert row["at_threshold_called"] == pytest.approx(0.4)
 
 
 def test_set_of_one_class_has_no_share_of_others_called_so():
-    row = external_scores(predictions(["normal"] * 4, ["normal"] * 4), CLASSES, generator(1, "t"))
+    row = external_row(["normal"] * 4, ["normal"] * 4)
     assert np.isnan(row["called_normal"])
     assert row["called_covid"] == 0
+
+
+MODELS = {("A", "v1"): ("normal", 0.9), ("B", "v1"): ("covid", 0.6)}
+"""What each model predicts for every image of the external set, and its accuracy inside."""
+
+
+def section(right: int = 4) -> Section:
+    """Of an external set of ten normal images, of which the best model has `right`."""
+    points = pd.DataFrame(columns=[*KIND, "set", "threshold", *POINT])
+    parts = [
+        predictions(
+            ["normal"] * 10,
+            [name] * right + ["covid"] * (10 - right),
+            backbone=backbone,
+            augmentation=augmentation,
+        )
+        for (backbone, augmentation), (name, _) in MODELS.items()
+    ]
+    table = external_table(scores(pd.concat(parts), CLASSES, seed=1), points, CLASSES)
+    internal = pd.Series(
+        {(*kind, "network", "ensemble"): value for kind, (_, value) in MODELS.items()}
+    ).rename_axis([*KIND, "model"])
+    images = pd.DataFrame({"label": ["normal"] * 10, "patient_id": list("abcdefghij")})
+    excluded = pd.DataFrame({"label": ["pneumonia"], "reason": ["patient_in_run"]})
+    counts = pd.DataFrame(describe_set("hospital", images, excluded))
+    return section_of(with_internal(table, internal), counts, CLASSES)
+
+
+POINT = [f"{name}{end}" for name in ("sensitivity", "specificity") for end in ("", "_low", "_high")]
+
+
+def test_fall_of_accuracy_outside_is_a_warning_with_both_numbers():
+    [check] = section(right=4).checks
+    assert check.state == "warning"
+    assert "A v1: 0.900 on the run’s own test set, 0.400 on hospital" in check.text
+
+
+def test_model_shown_for_a_set_is_chosen_by_the_runs_own_test_set():
+    found = section(right=4)
+    assert "ensemble of A v1, the best on the run’s own test set" in found.paragraphs[0]
+    assert "predicts covid, a class without an image there, for 60.0" in found.paragraphs[0]
+    assert found.key_rows[0].value.startswith("0.400 (")
+
+
+def test_no_fall_is_no_warning():
+    assert section(right=9).checks[0].state == "pass"
+
+
+def test_tables_of_external_sets_have_a_dash_for_what_is_undefined():
+    beside, films, _ = section().tables
+    assert beside.table is not None
+    row = dict(zip([c.label for c in beside.table.columns], beside.table.rows[0], strict=True))
+    assert row["normal"] == "–"
+    assert row["sensitivity"] == "–"
+    assert films.table is not None
+    assert films.table.rows[1][-1] == "1 patient in run"
 
 
 def test_counts_of_a_set_name_the_reasons():
@@ -276,25 +339,3 @@ def test_scores_from_features_are_those_of_the_complete_saved_models(tmp_path: P
         found = pd.read_csv(path)
         assert found[columns].to_numpy() == pytest.approx(expected[name], abs=1e-5)
         assert found["label"].tolist() == [CLASSES[k] for k in labels]
-    pd.DataFrame({"label": [], "reason": []}).to_csv(folder / "excluded.csv", index=False)
-    pd.DataFrame(
-        {"backbone": ["tiny"], "augmentation": ["v1"], "class": ["normal"], "threshold": [0.3]}
-    ).to_csv(folder / "points.csv", index=False)
-    write_external_table(
-        [("set", "tiny", "v1", name, path) for name, path in outputs.items()],
-        {"set": folder / "external.csv"},
-        {"set": folder / "excluded.csv"},
-        folder / "points.csv",
-        folder / "table.csv",
-        folder / "sets.csv",
-        classes=CLASSES,
-        seed=1,
-    )
-    table = pd.read_csv(folder / "table.csv").set_index("model")
-    hits = expected[ENSEMBLE].argmax(axis=1) == labels
-    assert table.loc[ENSEMBLE, "accuracy"] == pytest.approx(hits.mean())
-    normal = CLASSES.index("normal")
-    called, own = expected[ENSEMBLE][:, normal] >= 0.3, np.array(labels) == normal
-    assert table.loc[ENSEMBLE, "at_threshold_sensitivity"] == pytest.approx(called[own].mean())
-    assert table.loc[ENSEMBLE, "at_threshold_called"] == pytest.approx(called[~own].mean())
-    assert pd.read_csv(folder / "sets.csv")["images"].tolist() == [4, 3]

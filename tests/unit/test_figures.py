@@ -10,11 +10,15 @@ from PIL import Image
 
 from covidcxr.cyclegan import fig2_synthetic
 from covidcxr.errors import InputError
-from covidcxr.evaluate.fig1_diagnoses import draw_diagnoses, view_group, write_fig1_diagnoses
-from covidcxr.evaluate.fig4_loss import draw_losses, write_fig4_loss
-from covidcxr.evaluate.fig5_confusion import confusion, draw_matrices, write_fig5_confusion
+from covidcxr.evaluate.fig1_diagnoses import draw_diagnoses, view_group
+from covidcxr.evaluate.fig1_diagnoses import run as write_fig1_diagnoses
+from covidcxr.evaluate.fig4_loss import draw_losses
+from covidcxr.evaluate.fig4_loss import run as write_fig4_loss
+from covidcxr.evaluate.fig5_confusion import confusion, draw_matrices
+from covidcxr.evaluate.fig5_confusion import run as write_fig5_confusion
 from covidcxr.evaluate.style import figure_style, save_figure
 from tests.unit.split_samples import images, manifest_of
+from tests.unit.statistics_inputs import identified
 
 BACKBONES = ["VGG16", "ResNet50", "EfficientNetB0"]
 LONG = ["covid", "viral_pneumonia_of_adults", "bacterial_pneumonia", "normal", "effusion", "other"]
@@ -194,13 +198,13 @@ def history(epochs: int, best: int) -> pd.DataFrame:
 @pytest.mark.parametrize(("backbones", "augmentations"), [(1, 1), (1, 3), (3, 2)])
 def test_fig4_is_not_clipped_in_any_grid(tmp_path, backbones, augmentations):
     histories = {
-        (backbone, f"augmentation{a}"): [history(6, 4), history(6, 6)]
+        (backbone, f"augmentation{a}", "network"): [history(6, 4), history(6, 6)]
         for backbone in BACKBONES[:backbones]
         for a in range(augmentations)
     }
     with figure_style():
         shown = texts(save(draw_losses(histories), tmp_path))
-    for backbone, augmentation in histories:
+    for backbone, augmentation, _ in histories:
         assert f"{backbone} {augmentation}" in shown
 
 
@@ -208,7 +212,7 @@ def test_fig4_marks_the_kept_epochs_and_draws_the_mean_of_the_folds(tmp_path):
     folds = [history(6, 4), history(6, 6)]
     folds[1]["loss"] += 1
     with figure_style():
-        lines = draw_losses({("VGG16", "v1"): folds}).axes[0].lines
+        lines = draw_losses({("VGG16", "v1", "network"): folds}).axes[0].lines
     marks = [line for line in lines if line.get_marker() == "o"]
     assert [mark.get_xdata().tolist() for mark in marks] == [[4], [6]]
     assert [mark.get_ydata().tolist() for mark in marks] == [[1 / 4 + 0.1], [1 / 6 + 0.1]]
@@ -219,7 +223,10 @@ def test_fig4_names_a_history_without_epochs(tmp_path):
     history(0, 1).to_csv(tmp_path / "fold0.csv", index=False)
     with pytest.raises(InputError, match=r"fold0\.csv has no epochs"):
         write_fig4_loss(
-            [("VGG16", "v1", tmp_path / "fold0.csv")], tmp_path / "4.png", tmp_path / "4.svg"
+            [tmp_path / "fold0.csv"],
+            tmp_path / "4.png",
+            tmp_path / "4.svg",
+            models=[("VGG16", "v1")],
         )
 
 
@@ -238,7 +245,7 @@ def test_confusion_has_predictions_in_rows_and_truth_in_columns():
 def test_fig5_is_not_clipped_in_any_grid(tmp_path, backbones, augmentations, classes):
     matrix = np.arange(classes * classes).reshape(classes, classes) * 40
     matrices = {
-        (backbone, f"v{a}"): matrix
+        (backbone, f"v{a}", "network"): matrix
         for backbone in BACKBONES[:backbones]
         for a in range(augmentations)
     }
@@ -251,13 +258,15 @@ def test_fig5_scores_the_test_images_of_the_ensemble(study):
     folder, frame, tested = study
     wrong = tested & (np.arange(len(frame)) < 6)  # images 0 and 3: tested, of class covid
     covid = (frame["label"] == "covid").to_numpy()
-    frame.assign(
+    table = frame[["image_id", "patient_id", "label"]].assign(
         p_covid=np.where(covid != wrong, 0.9, 0.1), p_normal=np.where(covid != wrong, 0.1, 0.9)
-    ).to_csv(folder / "ensemble.csv", index=False)
+    )
+    identified(table, set=np.where(tested, "test", "validation")).to_csv(
+        folder / "predictions.csv", index=False
+    )
     write_fig5_confusion(
-        [("VGG16", "v1", folder / "ensemble.csv")], folder / "split.csv",
-        folder / "5.png", folder / "5.svg", classes=["covid", "normal"],
-    )  # fmt: skip
+        folder / "predictions.csv", folder / "5.png", folder / "5.svg", classes=["covid", "normal"]
+    )
     assert_nothing_clipped(folder / "5.png")
     shown = texts(folder / "5.svg")
     assert any("accuracy 0.750 (6 of 8)" in text for text in shown)

@@ -10,17 +10,21 @@ from hypothesis import strategies as st
 from covidcxr.data.phantoms import DIAGNOSES, draw_patient, render
 from covidcxr.evaluate.leakage import (
     COPY,
+    FINDINGS,
     HASH,
     PATIENT,
+    SUMMARY,
     Cohort,
     audit,
     between,
     nearest_elsewhere,
     prepared,
     registered_correlation,
+    section_of,
     shared_patients,
-    write_leakage,
 )
+from covidcxr.evaluate.leakage import run as write_leakage
+from covidcxr.report.section import read_section
 from tests.unit.tiny import tiny_manifest
 
 PLACES = ["test", "fold 0", "fold 1", "adults"]
@@ -166,14 +170,28 @@ def test_a_second_source_of_one_table_shares_its_patients(tmp_path, clean):
         np.save(tmp_path / f"{name}_features.npy", coarse(pictures).astype(np.float32))
     source = {"type": "csv", "table": "films.csv"}
     write_leakage(
-        tmp_path / "manifest.csv",
+        [tmp_path / "manifest.csv", tmp_path / "external.csv"],
+        [tmp_path / "run.npy", tmp_path / "set.npy"],
+        [tmp_path / "run_features.npy", tmp_path / "set_features.npy"],
         tmp_path / "split.csv",
-        tmp_path / "run.npy",
-        tmp_path / "run_features.npy",
-        {"set": (tmp_path / "external.csv", tmp_path / "set.npy", tmp_path / "set_features.npy")},
         tmp_path / "leakage.csv",
         tmp_path / "summary.csv",
+        tmp_path / "section.json",
+        backbone="VGG16",
+        sets=["set"],
         sources={"s": source, "t": source},
     )
     found = pd.read_csv(tmp_path / "leakage.csv")
     assert found[["check", "between"]].to_numpy().tolist() == [[PATIENT, "set and training"]]
+    [check] = read_section(tmp_path / "section.json").checks
+    assert check.state == "warning"
+    assert check.text == "Leakage: between set and training 1 patients on both sides."
+
+
+def test_no_leakage_is_said_in_words():
+    findings = pd.DataFrame(columns=FINDINGS)
+    summary = pd.DataFrame([(PATIENT, "training and test", 90, 0)], columns=SUMMARY)
+    found = section_of(findings, summary, "VGG16")
+    assert found.checks[0].state == "pass"
+    assert found.paragraphs == ("No patient and no copy of an image stands on two sides.",)
+    assert len(found.tables) == 1

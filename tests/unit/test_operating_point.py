@@ -15,9 +15,10 @@ from covidcxr.evaluate.operating_point import (
     applied,
     curve,
     predictive_values,
+    run,
+    section_of,
     threshold_for,
     threshold_of_specificity,
-    write_operating_point,
 )
 from tests.unit.statistics_inputs import CLASSES, predicted, write_predictions
 
@@ -68,18 +69,10 @@ def test_a_faultless_specificity_does_not_promise_faultless_calls() -> None:
     assert math.isnan(nothing["ppv"])
 
 
-def frame_of(test_seed: int) -> pd.DataFrame:
-    return predicted(0, test_seed).assign(split=["validation"] * 60 + ["test"] * 30)
-
-
-def test_threshold_is_chosen_without_the_test_set_and_applied_to_it() -> None:
-    frame = frame_of(1)
-    point, values = applied(frame, "ill", 0.9, seed=1, replicates=50)
-    again, _ = applied(frame_of(2), "ill", 0.9, seed=1, replicates=50)
-    assert point["threshold"] == again["threshold"]
-    assert point["validation_sensitivity"] >= 0.9
-    test = frame[frame["split"] == "test"]
-    called, ill = test["p_ill"] >= point["threshold"], test["label"] == "ill"
+def test_a_threshold_is_applied_to_the_images_of_a_set() -> None:
+    frame = predicted(0, 1)[60:]
+    point, values = applied(frame, "ill", 0.4, seed=1, replicates=50)
+    called, ill = frame["p_ill"] >= 0.4, frame["label"] == "ill"
     assert point["sensitivity"] == pytest.approx((called & ill).sum() / ill.sum())
     assert point["specificity"] == pytest.approx((~called & ~ill).sum() / (~ill).sum())
     assert (point["sensitivity_n"], point["sensitivity_patients"]) == (10, 5)
@@ -89,6 +82,14 @@ def test_threshold_is_chosen_without_the_test_set_and_applied_to_it() -> None:
         assert row["npv_low"] <= row["npv"] <= row["npv_high"]
 
 
+def test_a_set_without_the_class_has_no_sensitivity() -> None:
+    frame = predicted(0, 1)
+    point, _ = applied(frame[frame["label"] != "ill"], "ill", 0.4, seed=1, replicates=50)
+    assert np.isnan([point[f"sensitivity{end}"] for end in ("", "_low", "_high")]).all()
+    assert point["sensitivity_n"] == 0
+    assert point["specificity_n"] == 60
+
+
 def test_curve_encloses_the_area_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     values, positive = rng.random(50).round(1), rng.random(50) < 0.4
@@ -96,31 +97,40 @@ def test_curve_encloses_the_area_of_scikit_learn() -> None:
     assert np.trapezoid(true, false) == pytest.approx(roc_auc_score(positive, values))
 
 
-def write(folder, target: str, **options) -> pd.DataFrame:
-    records = [(b, a, path) for b, a, m, path in write_predictions(folder) if m == "ensemble"]
-    write_operating_point(
-        records,
-        folder / "split.csv",
+def write(folder, target: str, test_seed: int = 0, **goal) -> pd.DataFrame:
+    path = write_predictions(folder, test_seed)
+    frame = pd.read_csv(path)
+    external = frame[frame["set"] == "test"].assign(set="hospital")
+    pd.concat([frame, external]).to_csv(path, index=False)
+    run(
+        path,
         folder / "operating_point.csv",
         folder / "predictive_values.csv",
         folder / "figure.png",
         folder / "figure.svg",
+        folder / "section.json",
         classes=CLASSES,
         target=target,
-        sensitivity=0.9,
+        goal={"sensitivity": 0.9} | goal,
         seed=1,
-        replicates=20,
-        **options,
     )
     return pd.read_csv(folder / "operating_point.csv")
 
 
 def test_tables_and_figure_are_written_for_the_class_asked(tmp_path) -> None:
     table = write(tmp_path, "other")
-    assert table["backbone"].tolist() == ["A", "B"]
+    assert table["backbone"].tolist() == ["A", "A", "B", "B", "all", "all"]
+    assert table["set"].tolist() == ["test", "hospital"] * 3
     assert set(table["class"]) == {"other"}
-    assert len(pd.read_csv(tmp_path / "predictive_values.csv")) == 2 * len(PREVALENCES)
+    assert (table["validation_sensitivity"] >= 0.9).all()
+    assert len(pd.read_csv(tmp_path / "predictive_values.csv")) == 3 * len(PREVALENCES)
     assert "share of other images called other" in (tmp_path / "figure.svg").read_text()
+
+
+def test_threshold_is_chosen_without_the_test_set(tmp_path) -> None:
+    first, second = (write(tmp_path, "ill", seed) for seed in (1, 2))
+    assert first["threshold"].tolist() == second["threshold"].tolist()
+    assert first["specificity"].tolist() != second["specificity"].tolist()
 
 
 def test_a_specificity_can_be_asked_instead(tmp_path) -> None:
@@ -133,3 +143,33 @@ def test_a_specificity_can_be_asked_instead(tmp_path) -> None:
 def test_unknown_class_is_named(tmp_path) -> None:
     with pytest.raises(InputError, match="'flu' is no class; they are ill, well, other"):
         write(tmp_path, "flu")
+
+
+def test_section_gives_the_best_network_and_every_prevalence() -> None:
+    key = {"backbone": ["VGG16"], "augmentation": ["v1"], "classifier": ["network"]}
+    key |= {"class": ["normal"]}
+    point = {"asked": 0.95, "asked_of": "sensitivity", "threshold": 0.4}
+    point |= {"validation_sensitivity": 0.96, "validation_specificity": 0.97}
+    for name, value in (("sensitivity", 1.0), ("specificity", 0.9)):
+        point |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": 1.0}
+        point |= {f"{name}_n": 10, f"{name}_patients": 5}
+    values = pd.concat(
+        pd.DataFrame(key).assign(
+            prevalence=prevalence,
+            **{"ppv": 0.5, "ppv_low": 0.1, "ppv_high": 0.9},
+            **{"npv": np.nan, "npv_low": np.nan, "npv_high": 1.0},
+        )
+        for prevalence in PREVALENCES
+    )
+    points = pd.DataFrame(key).assign(**point)
+    part = section_of(points, values, ("VGG16", "v1", "network"))
+    assert part.title == "Operating point for normal"
+    assert "sensitivity 1.000 (0.800–1.000) (10 images of 5 patients)" in part.paragraphs[0]
+    assert "between 10.0\u202f% and 90.0\u202f%" in part.paragraphs[0]
+    table = part.tables[1].table
+    assert table is not None
+    assert table.rows == [["VGG16 v1", *["0.500 (0.100–0.900)"] * 3, *["–"] * 3]]
+    assert table.columns[1].label == "PPV at 1\u202f%"
+    points = points.assign(asked=0.995, asked_of="specificity")
+    asked = section_of(points, values, ("VGG16", "v1", "network"))
+    assert "no more than 0.5\u202f% of the images of other classes" in asked.method[0]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from covidcxr.errors import InputError
-from covidcxr.evaluate.published import write_published
+from covidcxr.evaluate.published import run as write_published
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "config/published_results.csv"
@@ -19,6 +19,7 @@ def classification(classes=("covid", "normal", "pneumonia")) -> pd.DataFrame:
                 row = {
                     "backbone": backbone,
                     "augmentation": augmentation,
+                    "classifier": "network",
                     "model": model,
                     "split": split,
                     "n": 149,
@@ -27,7 +28,10 @@ def classification(classes=("covid", "normal", "pneumonia")) -> pd.DataFrame:
                 for name in classes:
                     row |= {f"precision_{name}": 0.9, f"recall_{name}": 0.7, f"f1_{name}": 0.5}
                 rows.append(row)
-    return pd.DataFrame(rows)
+    # Neither the mean over backbones nor another classifier has a counterpart in the study.
+    others = [row | {"backbone": "all"} for row in rows if row["backbone"] == "VGG16"]
+    others += [row | {"augmentation": "none", "classifier": "logistic"} for row in rows[:2]]
+    return pd.DataFrame(rows + others)
 
 
 MODELS = pd.DataFrame(
@@ -121,7 +125,7 @@ def test_model_listed_twice_is_refused(tmp_path):
 
 def test_model_table_counts_file_and_parameters(tmp_path):
     keras = pytest.importorskip("keras")
-    from covidcxr.evaluate.model_table import write_model_table
+    from covidcxr.evaluate.model_table import run
 
     inputs = keras.Input((8, 8, 3))
     frozen = keras.layers.Conv2D(4, 3, name="frozen")
@@ -131,7 +135,7 @@ def test_model_table_counts_file_and_parameters(tmp_path):
     outputs = keras.layers.Dense(3)(keras.layers.Dropout(0.5)(x))
     path = tmp_path / "fold0.keras"
     keras.Model(inputs, outputs).save(path)
-    write_model_table([("VGG16", "v1", path), ("VGG16", "v2", path)], tmp_path / "models.csv")
+    run([path, path], tmp_path / "models.csv", models=[("VGG16", "v1"), ("VGG16", "v2")])
     table = pd.read_csv(tmp_path / "models.csv")
     frozen_count, norm, dense = 3 * 3 * 3 * 4 + 4, 4, 4 * 3 + 3
     assert table["augmentation"].tolist() == ["v1", "v2"]
@@ -140,4 +144,4 @@ def test_model_table_counts_file_and_parameters(tmp_path):
     assert table["size_mb"].iloc[0] == pytest.approx(path.stat().st_size / 1e6)
     (tmp_path / "broken.keras").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"broken\.keras"):
-        write_model_table([("VGG16", "v1", tmp_path / "broken.keras")], tmp_path / "models.csv")
+        run([tmp_path / "broken.keras"], tmp_path / "models.csv", models=[("VGG16", "v1")])

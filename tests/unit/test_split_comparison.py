@@ -6,13 +6,13 @@ import pytest
 from scipy import stats
 
 from covidcxr.evaluate.split_comparison import (
-    Bank,
     Division,
-    drawn,
     matched,
+    random_splits,
+    run,
+    section_of,
     shared,
     summary,
-    write_split_comparison,
 )
 from tests.unit.tiny import CLASSES, tiny_manifest
 
@@ -27,7 +27,7 @@ def manifest(patients_images: int, n: int = 90) -> pd.DataFrame:
 def test_splits_of_both_kinds_have_the_same_sizes_and_only_one_shares_patients() -> None:
     images = manifest(2)
     patients = images["patient_id"].to_numpy()
-    for by_image, by_patient in drawn(images, test=0.2, repeats=3, seed=1):
+    for by_image, by_patient in random_splits(images, test=0.2, repeats=3, seed=1):
         assert len(by_image.test) == len(by_patient.test) == 18
         assert not shared(by_patient, patients).any()
         assert shared(by_image, patients).any()
@@ -38,7 +38,7 @@ def test_matched_training_sets_differ_in_the_tested_patients_only() -> None:
     images = manifest(2)
     patients = images["patient_id"].to_numpy()
     truth = np.array([CLASSES.index(label) for label in images["label"]])
-    [(by_image, _)] = drawn(images, test=0.2, repeats=1, seed=2)
+    [(by_image, _)] = random_splits(images, test=0.2, repeats=1, seed=2)
     both, without = matched(by_image, patients, truth, np.random.default_rng(0))
     np.testing.assert_array_equal(np.bincount(truth[both.training]),
                                   np.bincount(truth[without.training]))  # fmt: skip
@@ -61,18 +61,19 @@ def compared(folder, patients_images: int, features: np.ndarray) -> pd.DataFrame
     rows = images[["image_id"]].assign(clean_row=range(len(images)))
     rows.to_csv(folder / "rows.csv", index=False)
     pd.DataFrame({"C": [1.0], "chosen": [1]}).to_csv(folder / "choice.csv", index=False)
-    write_split_comparison(
-        [Bank("A", folder / "clean.npy", folder / "rows.csv", folder / "choice.csv")],
+    run(
+        [folder / "clean.npy"],
+        [folder / "rows.csv"],
+        [folder / "choice.csv"],
         folder / "manifest.csv",
         folder / "summary.csv",
-        folder / "repeats.csv",
-        classes=CLASSES,
-        test=0.2,
-        repeats=6,
-        class_weights=False,
-        source_weights=False,
-        seed=1,
-    )
+        folder / "draws.csv",
+        folder / "section.json",
+        settings={
+            "backbones": ["A"], "classes": CLASSES, "test": 0.2, "comparisons": 6,
+            "class_weights": False, "source_weights": False, "seed": 1,
+        },
+    )  # fmt: skip
     return pd.read_csv(folder / "summary.csv").set_index("comparison")
 
 
@@ -101,3 +102,28 @@ def test_interval_is_students_over_the_draws() -> None:
     expected = stats.t.interval(0.95, 8, difference.mean(), stats.sem(difference))
     assert (row["low"], row["high"]) == pytest.approx(expected)
     assert row["difference"] == pytest.approx(difference.mean())
+
+
+def test_section_tells_what_leakage_adds_and_on_how_many_images_it_can() -> None:
+    table = pd.DataFrame(
+        {
+            "backbone": ["VGG16", "VGG16", "ResNet50", "ResNet50"],
+            "comparison": ["splits", "matched"] * 2,
+            "repeats": 20,
+            "leaky": 0.95,
+            "clean": 0.94,
+            "difference": [0.01, 0.008, 0.0, 0.0],
+            "low": [-0.001, 0.002, -0.004, -0.002],
+            "high": [0.02, 0.014, 0.004, 0.002],
+            "shared": 0.08,
+        }
+    )
+    images = manifest(2)
+    part = section_of(table, images, CLASSES)
+    found, patients = part.paragraphs
+    assert "over 20 splits: VGG16 +0.008 (+0.002 to +0.014) and ResNet50 0.000" in found
+    assert "above 0 for VGG16." in found
+    assert "45 of 45 patients have several images, 90 of 90 images" in patients
+    assert "8.0\u202f% of the test images" in patients
+    assert part.tables[0].table is not None
+    assert len(part.tables[0].table.rows) == 4

@@ -13,7 +13,7 @@ EXTERNAL = {
     "external_features": 3,
     "score": 6,
     "score_baseline": 6,
-    "external_table": 1,
+    "external_scores": 1,
 }
 STUDY = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
 
@@ -33,8 +33,6 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "backbone": 3,
         "features": 6,
         "train": 30,
-        "ensemble": 6,
-        "all_backbones": 2,
         "logistic": 3,
         "support_vector": 3,
         "classification": 1,
@@ -42,7 +40,9 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "lungs": 1,
         "control_features": 2,
         "controls": 1,
-        "baselines": 1,
+        "predictions": 1,
+        "population": 1,
+        "scores": 1,
         "intervals": 1,
         "comparisons": 1,
         "calibration": 1,
@@ -155,13 +155,12 @@ def test_the_matrix_trains_every_population_on_one_set_of_features(workflow: Wor
     jobs = workflow.planned(matrix, "matrix")
     populations, backbones, folds, sets = 3, 3, 5, 2
     assert jobs["population"] == populations
-    assert jobs["population_train"] == populations * backbones * folds
-    assert jobs["population_score"] == populations * backbones * sets
+    assert jobs["train"] + jobs["population_train"] == populations * backbones * folds
+    assert jobs["score"] + jobs["population_score"] == populations * backbones * sets
     for baseline in ("logistic", "support_vector"):
-        assert jobs[f"population_{baseline}"] == populations * backbones
-        assert baseline not in jobs
-    assert jobs["population_score_baseline"] == 2 * populations * backbones * sets
+        assert jobs[baseline] + jobs[f"population_{baseline}"] == populations * backbones
+    scored = jobs["score_baseline"] + jobs["population_score_baseline"]
+    assert scored == 2 * populations * backbones * sets
     assert jobs["features"] == backbones
     assert jobs["external_features"] == backbones * sets
-    assert "train" not in jobs
-    assert jobs["manifest"] == jobs["split"] == jobs["matrix_table"] == 1
+    assert jobs["manifest"] == jobs["split"] == jobs["population_matrix"] == 1

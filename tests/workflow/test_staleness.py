@@ -19,29 +19,31 @@ Config = dict[str, Any]
 
 UNCERTAINTY = {"intervals": 1, "comparisons": 1, "calibration": 1, "operating_point": 1}
 SCORES = {
+    "predictions": 1,
+    "scores": 1,
     "classification": 1,
     "published": 1,
     "confounding": 1,
+    "controls": 1,
+    "fig5_confusion": 1,
     "benchmarks": 1,
     "report": 1,
 } | UNCERTAINTY
-ON_FEATURES = {"logistic": 1, "support_vector": 1, "baselines": 1, "split_comparison": 1}
-FIGURES = {"fig3_architecture": 1, "fig4_loss": 1, "fig5_confusion": 1}
+ON_FEATURES = {"logistic": 1, "support_vector": 1, "split_comparison": 1}
+FIGURES = {"fig3_architecture": 1, "fig4_loss": 1}
 MAPS = {"gradcam": 1, "fig6_gradcam": 1, "fig7_timeline": 1}
 MEASURES = {"explanations": 1, "explanation_table": 1, "fig_explanations": 1, "fig_timelines": 1}
-TRAINING = {"train": 4, "ensemble": 2, "model_table": 1} | SCORES | FIGURES | MAPS | MEASURES
+TRAINING = {"train": 4, "model_table": 1} | SCORES | FIGURES | MAPS | MEASURES
 V2_ONLY = {
     "train": 2,
-    "ensemble": 1,
     "model_table": 1,
     "fig4_loss": 1,
-    "fig5_confusion": 1,
     **MEASURES,
 } | SCORES
 REPEATS = {"repeats": 1, "synthetic_effect": 1}
 AUDIT = {"lineage": 1, "audit_features": 1, "audit_changes": 1, "cycle_error": 1} | REPEATS
 SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | AUDIT | V2_ONLY
-SPLIT = {"split": 1, "lineage": 1, "leakage": 1, "controls": 1} | TRAINING | ON_FEATURES
+SPLIT = {"split": 1, "population": 1, "lineage": 1, "leakage": 1} | TRAINING | ON_FEATURES
 ALL_IMAGES = (
     {
         "manifest": 1,
@@ -72,9 +74,9 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             c["backbones"].append("MobileNetV2"),
             c["weights"].update(MobileNetV2="random"),
         ),
-        {"backbone": 1, "features": 2, "train": 4, "ensemble": 2, "model_table": 1}
+        {"backbone": 1, "features": 2, "train": 4, "model_table": 1}
         | ON_FEATURES
-        | {"all_backbones": 2, "audit_features": 1}
+        | {"audit_features": 1}
         | REPEATS
         | SCORES
         | FIGURES
@@ -119,10 +121,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "transform of v1": (
         lambda c: c.update(transform={"rotation": 20}),
-        {"features": 2, "audit_features": 1, "leakage": 1, "controls": 1}
-        | TRAINING
-        | ON_FEATURES
-        | REPEATS,
+        {"features": 2, "audit_features": 1, "leakage": 1} | TRAINING | ON_FEATURES | REPEATS,
     ),
     "inner layers pooled too": (
         lambda c: c.update(pooled_layers={"MobileNet": ["conv_pw_11_relu"]}),
@@ -132,7 +131,6 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             "leakage": 1,
             "audit_features": 1,
             "control_features": 2,
-            "controls": 1,
         }
         | TRAINING
         | ON_FEATURES
@@ -154,12 +152,10 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             "external_features": 1,
             "score": 2,
             "score_baseline": 2,
-            "external_table": 1,
+            "external_scores": 1,
             "leakage": 1,
-            "controls": 1,
-            "benchmarks": 1,
-            "report": 1,
-        },
+        }
+        | SCORES,
     ),
     "title of the report": (lambda c: c.update(title="Other"), {"report": 1}),
     "threads": (lambda c: c.update(performance={"threads": 2}), {"report": 1}),
@@ -196,15 +192,16 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
             "audit_features": 1,
             "audit_changes": 1,
             "synthetic_effect": 1,
+            "fig5_confusion": 1,
             "benchmarks": 1,
             "report": 1,
         }
         | FIGURES,
     ),
     "adapter": (
-        "workflow/scripts/evaluate/fig4_loss.py",
+        "workflow/scripts/explain/fig_timelines.py",
         lambda text: text + "\nEDITED = 1\n",
-        {"fig4_loss": 1, "benchmarks": 1, "report": 1},
+        {"fig_timelines": 1, "benchmarks": 1, "report": 1},
     ),
     "comment in a module": (
         "src/covidcxr/classify/train.py",

@@ -199,31 +199,18 @@ def paths_of(records):
     return [record[-1] for record in records]
 
 
-def external_models():
-    """(set, backbone, augmentation, model, path) of every model's predictions on external sets."""
-    pattern = f"{RUN}/predictions/external/{{set}}/{{backbone}}/{{augmentation}}/{{model}}.csv"
-    kinds = AUGMENTATIONS + ON_FEATURES
-    keys = product(EXTERNAL, BACKBONES, kinds, FOLDS + ENSEMBLE)
-    names = ("set", "backbone", "augmentation", "model")
-    return [
-        (*key, pattern.format(**dict(zip(names, key, strict=True)))) for key in keys
-    ]
+def external_features(backbone):
+    """Features of all external sets by one backbone."""
+    return expand(
+        f"{RUN}/features/{{backbone}}/external/{{set}}.npy",
+        backbone=backbone,
+        set=EXTERNAL,
+    )
 
 
-def population_models():
-    """(trained on, backbone, augmentation, external set or "", path) of every population's ensembles."""
-    own = f"{POPULATION}/predictions/{{backbone}}/{{augmentation}}/ensemble.csv"
-    external = f"{POPULATION}/predictions/external/{{set}}/{{backbone}}/{{augmentation}}/ensemble.csv"
-    names = ("population", "backbone", "augmentation", "set")
-    return [
-        (
-            *key,
-            (external if key[-1] else own).format(**dict(zip(names, key, strict=True))),
-        )
-        for backbone, augmentation in product(BACKBONES, PLAIN + ON_FEATURES)
-        for population, tested in product(POPULATIONS, ["", *EXTERNAL])
-        for key in [(population, backbone, augmentation, tested)]
-    ]
+def select(settings, *keys):
+    """The given keys of a part of the config, where they are there."""
+    return {key: settings[key] for key in keys if key in settings}
 
 
 PREDICTIONS = f"{RUN}/predictions/predictions.csv"

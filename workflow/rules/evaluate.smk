@@ -1,357 +1,135 @@
-"""Tables from the written predictions, and figures 1 to 5."""
+"""From the table of all predictions to scores, tables, figures 1, 3, 4 and 5, and audits of the data."""
 
+SCORES = f"{RUN}/tables/scores.csv"
+CLASSIFICATION = f"{RUN}/tables/classification.csv"
 TABLES = [
-    f"{RUN}/tables/{name}.csv"
-    for name in (
-        "classification",
-        "published_accuracy",
-        "published_comparison",
-        "models",
-    )
+    SCORES,
+    *expand(
+        f"{RUN}/tables/{{table}}.csv",
+        table=[
+            "classification",
+            "published_accuracy",
+            "published_comparison",
+            "models",
+        ],
+    ),
 ]
+MATRIX = [f"{RUN}/{name}" for name in ("tables/matrix.csv", "figures/matrix.png")]
+# Features of unaltered images are in the bank already where it holds pooled features.
+WHOLE = f"{RUN}/features/{CONTROL}/" + (
+    "manifest/clean.npy" if HEAD_ONLY else "controls/whole.npy"
+)
 
-SCORED = predictions_of(HEADS + BASELINES, FOLDS + ENSEMBLE)
-SCORED_ENSEMBLES = predictions_of(HEADS + BASELINES, ENSEMBLE, names=2)
-REPORT_TABLES += [
-    f"{RUN}/tables/{name}.csv"
-    for name in (*(["baselines"] if BASELINES else []), "intervals", "comparisons")
-]
-REPORT_TABLES += [
-    f"{RUN}/tables/{name}.csv"
-    for name in ("calibration", "operating_point", "predictive_values")
-]
-REPORT_TABLES += [f"{RUN}/tables/split_comparison.csv"] if ON_FEATURES else []
-REPORT_FIGURES += ["calibration", "operating_point"]
+
+rule scores:
+    input:
+        predictions=PREDICTIONS,
+        manifest=f"{RUN}/data/manifest.csv",
+    output:
+        table=update(SCORES),
+    resources:
+        **job(2000, 60),
+    params:
+        classes=CLASSES,
+        populations=SOURCES_OF if POPULATIONS else {},
+        seed=config["seed"],
+        step=step("evaluate/scores"),
+    message:
+        "Scoring all models on all sets"
+    script:
+        "../scripts/run.py"
 
 
 rule classification:
     input:
-        predictions=every_model(
-            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
-            models=FOLDS + ENSEMBLE,
-        ),
-        split=f"{RUN}/data/split.csv",
+        scores=SCORES,
     output:
-        table("classification", "Every model"),
-    log:
-        f"{RUN}/logs/classification.log",
-    benchmark:
-        f"{RUN}/benchmarks/classification.tsv"
-    conda:
-        ENVIRONMENT
+        table=table("classification", "Every model"),
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
+        **job(500, 5),
     params:
-        models=with_names(
-            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
-            FOLDS + ENSEMBLE,
-        ),
         classes=CLASSES,
-        code=code("evaluate/classification"),
+        step=step("evaluate/classification"),
     message:
-        "Scoring the predictions"
+        "Setting out accuracy, precision, recall and F1"
     script:
-        "../scripts/evaluate/classification.py"
-
-
-rule model_table:
-    input:
-        every_model(
-            f"{RUN}/models/{{backbone}}/{{augmentation}}/{{model}}.keras",
-            models=FOLDS[:1],
-        ),
-    output:
-        table("models", "Sizes and parameters"),
-    log:
-        f"{RUN}/logs/model_table.log",
-    benchmark:
-        f"{RUN}/benchmarks/model_table.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(2000),
-        runtime=minutes(10),
-    params:
-        models=with_names(
-            f"{RUN}/models/{{backbone}}/{{augmentation}}/{{model}}.keras",
-            FOLDS[:1],
-            names=2,
-        ),
-        code=code("evaluate/model_table"),
-    message:
-        "Measuring the models"
-    script:
-        "../scripts/evaluate/model_table.py"
-
-
-rule published:
-    input:
-        classification=f"{RUN}/tables/classification.csv",
-        models=f"{RUN}/tables/models.csv",
-        published=PUBLISHED,
-    output:
-        accuracy=table("published_accuracy", "Table 1: beside the published figures"),
-        comparison=table("published_comparison", "Table 2: beside other systems"),
-    log:
-        f"{RUN}/logs/published.log",
-    benchmark:
-        f"{RUN}/benchmarks/published.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(5),
-    params:
-        code=code("evaluate/published"),
-    message:
-        "Setting the results beside the published ones"
-    script:
-        "../scripts/evaluate/published.py"
-
-
-rule fig1_diagnoses:
-    input:
-        collections=f"{RUN}/data/collections.csv",
-        manifest=f"{RUN}/data/manifest.csv",
-    output:
-        **figure("fig1_diagnoses", "Data", "1 Diagnoses"),
-    log:
-        f"{RUN}/logs/fig1_diagnoses.log",
-    benchmark:
-        f"{RUN}/benchmarks/fig1_diagnoses.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(1000),
-        runtime=minutes(5),
-    params:
-        code=code("evaluate/fig1_diagnoses"),
-    message:
-        "Figure 1: diagnoses in the collections"
-    script:
-        "../scripts/evaluate/fig1_diagnoses.py"
-
-
-rule fig3_architecture:
-    input:
-        expand(
-            f"{RUN}/models/{{backbone}}/{AUGMENTATIONS[0]}/fold0.keras",
-            backbone=BACKBONES,
-        ),
-    output:
-        **figure("fig3_architecture", "Models", "3 Architecture"),
-    log:
-        f"{RUN}/logs/fig3_architecture.log",
-    benchmark:
-        f"{RUN}/benchmarks/fig3_architecture.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(2000),
-        runtime=minutes(10),
-    params:
-        backbones=BACKBONES,
-        code=code("evaluate/fig3_architecture"),
-    message:
-        "Figure 3: architecture"
-    script:
-        "../scripts/evaluate/fig3_architecture.py"
-
-
-rule fig4_loss:
-    input:
-        every_model(f"{RUN}/history/{{backbone}}/{{augmentation}}/{{model}}.csv"),
-    output:
-        **figure("fig4_loss", "Models", "4 Training loss"),
-    log:
-        f"{RUN}/logs/fig4_loss.log",
-    benchmark:
-        f"{RUN}/benchmarks/fig4_loss.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(1000),
-        runtime=minutes(5),
-    params:
-        models=with_names(
-            f"{RUN}/history/{{backbone}}/{{augmentation}}/{{model}}.csv",
-            FOLDS,
-            names=2,
-        ),
-        code=code("evaluate/fig4_loss"),
-    message:
-        "Figure 4: training loss"
-    script:
-        "../scripts/evaluate/fig4_loss.py"
-
-
-rule fig5_confusion:
-    input:
-        ensembles=every_model(
-            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
-            models=ENSEMBLE,
-        ),
-        split=f"{RUN}/data/split.csv",
-    output:
-        **figure("fig5_confusion", "Models", "5 Confusion matrices"),
-    log:
-        f"{RUN}/logs/fig5_confusion.log",
-    benchmark:
-        f"{RUN}/benchmarks/fig5_confusion.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(1000),
-        runtime=minutes(5),
-    params:
-        models=with_names(
-            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
-            ENSEMBLE,
-            names=2,
-        ),
-        classes=CLASSES,
-        code=code("evaluate/fig5_confusion"),
-    message:
-        "Figure 5: confusion matrices"
-    script:
-        "../scripts/evaluate/fig5_confusion.py"
-
-
-rule baselines:
-    input:
-        predictions=paths_of(predictions_of(BASELINES, FOLDS + ENSEMBLE)),
-        split=f"{RUN}/data/split.csv",
-    output:
-        table("baselines", "Every baseline"),
-    log:
-        f"{RUN}/logs/baselines.log",
-    benchmark:
-        f"{RUN}/benchmarks/baselines.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
-    params:
-        models=predictions_of(BASELINES, FOLDS + ENSEMBLE),
-        classes=CLASSES,
-        code=code("evaluate/baselines"),
-    message:
-        "Scoring the baselines"
-    script:
-        "../scripts/evaluate/baselines.py"
+        "../scripts/run.py"
 
 
 rule intervals:
     input:
-        predictions=paths_of(SCORED),
-        split=f"{RUN}/data/split.csv",
+        scores=SCORES,
     output:
-        table("intervals", "Intervals"),
-    log:
-        f"{RUN}/logs/intervals.log",
-    benchmark:
-        f"{RUN}/benchmarks/intervals.tsv"
-    conda:
-        ENVIRONMENT
+        table=table("intervals", "Intervals"),
+        section=section("intervals"),
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(30),
+        **job(500, 5),
     params:
-        models=SCORED,
-        classes=CLASSES,
-        seed=config["seed"],
-        code=code("evaluate/intervals"),
+        step=step("evaluate/intervals"),
     message:
-        "Drawing patients anew for the intervals of every model"
+        "Setting out the intervals of every model"
     script:
-        "../scripts/evaluate/intervals.py"
+        "../scripts/run.py"
 
 
 rule comparisons:
     input:
-        predictions=paths_of(SCORED_ENSEMBLES),
-        split=f"{RUN}/data/split.csv",
+        predictions=PREDICTIONS,
     output:
-        table("comparisons", "Every pair of ensembles"),
-    log:
-        f"{RUN}/logs/comparisons.log",
-    benchmark:
-        f"{RUN}/benchmarks/comparisons.tsv"
-    conda:
-        ENVIRONMENT
+        table=table("comparisons", "Every pair of ensembles"),
+        section=section("comparisons"),
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(30),
+        **job(1000, 30),
     params:
-        ensembles=SCORED_ENSEMBLES,
         classes=CLASSES,
         seed=config["seed"],
-        code=code("evaluate/comparisons"),
+        step=step("evaluate/comparisons"),
     message:
         "Comparing the ensembles"
     script:
-        "../scripts/evaluate/comparisons.py"
+        "../scripts/run.py"
 
 
 rule calibration:
     input:
-        predictions=paths_of(SCORED),
-        split=f"{RUN}/data/split.csv",
+        predictions=PREDICTIONS,
     output:
         **figure("calibration", "Models", "Reliability"),
         table=table("calibration", "Calibration"),
         bins=update(f"{RUN}/tables/reliability.csv"),
-    log:
-        f"{RUN}/logs/calibration.log",
-    benchmark:
-        f"{RUN}/benchmarks/calibration.tsv"
-    conda:
-        ENVIRONMENT
+        section=section("calibration"),
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(15),
+        **job(1000, 15),
     params:
-        models=SCORED,
         classes=CLASSES,
         seed=config["seed"],
-        code=code("evaluate/calibration"),
+        step=step("evaluate/calibration"),
     message:
         "Measuring the calibration of the ensembles"
     script:
-        "../scripts/evaluate/calibration.py"
+        "../scripts/run.py"
 
 
 rule operating_point:
     input:
-        predictions=paths_of(SCORED_ENSEMBLES),
-        split=f"{RUN}/data/split.csv",
+        predictions=PREDICTIONS,
     output:
         **figure("operating_point", "Models", "Operating points"),
         points=table("operating_point", "Operating points"),
         predictive=table("predictive_values", "Predictive values"),
-    log:
-        f"{RUN}/logs/operating_point.log",
-    benchmark:
-        f"{RUN}/benchmarks/operating_point.tsv"
-    conda:
-        ENVIRONMENT
+        section=section("operating_point"),
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(15),
+        **job(1000, 15),
     params:
-        ensembles=SCORED_ENSEMBLES,
         classes=CLASSES,
         target=operating_class(config),
-        sensitivity=config["operating_point"]["sensitivity"],
-        specificity=config["operating_point"]["specificity"],
+        goal=config["operating_point"],
         seed=config["seed"],
-        code=code("evaluate/operating_point"),
+        step=step("evaluate/operating_point"),
     message:
         "Choosing thresholds on the out-of-fold predictions"
     script:
-        "../scripts/evaluate/operating_point.py"
+        "../scripts/run.py"
 
 
 rule split_comparison:
@@ -365,41 +143,159 @@ rule split_comparison:
         choices=expand(f"{RUN}/history/{{backbone}}/logistic.csv", backbone=BACKBONES),
         manifest=f"{RUN}/data/manifest.csv",
     output:
-        summary=table("split_comparison", "Image-level and patient-disjoint splits"),
-        repeats=update(f"{RUN}/tables/split_comparison_draws.csv"),
-    log:
-        f"{RUN}/logs/split_comparison.log",
-    benchmark:
-        f"{RUN}/benchmarks/split_comparison.tsv"
-    conda:
-        ENVIRONMENT
+        table=table("split_comparison", "Image-level and patient-disjoint splits"),
+        draws=update(f"{RUN}/tables/split_comparison_draws.csv"),
+        section=section("split_comparison", when=ON_FEATURES),
     # Its matrices are small: more threads make it slower by far.
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(60),
+        **job(2000, 60),
     params:
-        backbones=BACKBONES,
-        classes=CLASSES,
-        test=config["split"]["test"],
-        repeats=config["split"]["comparisons"],
-        class_weights=config["training"]["class_weights"],
-        source_weights=config["training"]["source_weights"],
-        seed=config["seed"],
-        code=code("evaluate/split_comparison"),
+        settings=dict(
+            backbones=BACKBONES,
+            classes=CLASSES,
+            seed=config["seed"],
+            **select(config["split"], "test", "comparisons"),
+            **select(config["training"], "class_weights", "source_weights"),
+        ),
+        step=step("evaluate/split_comparison"),
     message:
         "Comparing image-level with patient-disjoint splits"
     script:
-        "../scripts/evaluate/split_comparison.py"
+        "../scripts/run.py"
+
+
+rule model_table:
+    input:
+        files=every_model(
+            f"{RUN}/models/{{backbone}}/{{augmentation}}/{{model}}.keras",
+            models=FOLDS[:1],
+        ),
+    output:
+        table=table("models", "Sizes and parameters"),
+    resources:
+        **job(2000, 10),
+    params:
+        models=HEADS,
+        step=step("evaluate/model_table"),
+    message:
+        "Measuring the models"
+    script:
+        "../scripts/run.py"
+
+
+rule published:
+    input:
+        classification=CLASSIFICATION,
+        models=f"{RUN}/tables/models.csv",
+        published=PUBLISHED,
+    output:
+        accuracy=table("published_accuracy", "Table 1: beside the published figures"),
+        comparison=table("published_comparison", "Table 2: beside other systems"),
+    resources:
+        **job(500, 5),
+    params:
+        step=step("evaluate/published"),
+    message:
+        "Setting the results beside the published ones"
+    script:
+        "../scripts/run.py"
+
+
+rule fig1_diagnoses:
+    input:
+        collections=f"{RUN}/data/collections.csv",
+        manifest=f"{RUN}/data/manifest.csv",
+    output:
+        **figure("fig1_diagnoses", "Data", "1 Diagnoses"),
+    resources:
+        **job(1000, 5),
+    params:
+        step=step("evaluate/fig1_diagnoses"),
+    message:
+        "Figure 1: diagnoses in the collections"
+    script:
+        "../scripts/run.py"
+
+
+rule fig3_architecture:
+    input:
+        models=expand(
+            f"{RUN}/models/{{backbone}}/{AUGMENTATIONS[0]}/fold0.keras",
+            backbone=BACKBONES,
+        ),
+    output:
+        **figure("fig3_architecture", "Models", "3 Architecture"),
+    resources:
+        **job(2000, 10),
+    params:
+        backbones=BACKBONES,
+        step=step("evaluate/fig3_architecture"),
+    message:
+        "Figure 3: architecture"
+    script:
+        "../scripts/run.py"
+
+
+rule fig4_loss:
+    input:
+        histories=every_model(
+            f"{RUN}/history/{{backbone}}/{{augmentation}}/{{model}}.csv"
+        ),
+    output:
+        **figure("fig4_loss", "Models", "4 Training loss"),
+    resources:
+        **job(1000, 5),
+    params:
+        models=[head for head in HEADS for _ in FOLDS],
+        step=step("evaluate/fig4_loss"),
+    message:
+        "Figure 4: training loss"
+    script:
+        "../scripts/run.py"
+
+
+rule fig5_confusion:
+    input:
+        predictions=PREDICTIONS,
+    output:
+        **figure("fig5_confusion", "Models", "5 Confusion matrices"),
+    resources:
+        **job(1000, 5),
+    params:
+        classes=CLASSES,
+        step=step("evaluate/fig5_confusion"),
+    message:
+        "Figure 5: confusion matrices"
+    script:
+        "../scripts/run.py"
+
+
+rule attributes:
+    input:
+        manifest=f"{RUN}/data/manifest.csv",
+        images=f"{RUN}/images/manifest.npy",
+    output:
+        table=update(f"{RUN}/data/attributes.csv"),
+    resources:
+        **job(1000, 20),
+    params:
+        age_groups={
+            name: options["age_group"]
+            for name, options in config["sources"].items()
+            if "age_group" in options
+        },
+        step=step("evaluate/attributes"),
+    message:
+        "Measuring what is not the disease"
+    script:
+        "../scripts/run.py"
 
 
 rule confounding:
     input:
-        ensembles=every_model(
-            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
-            models=ENSEMBLE,
-        ),
         attributes=f"{RUN}/data/attributes.csv",
+        predictions=PREDICTIONS,
     output:
         **figure("confounding", "Data", "Confounding audit"),
         table=table("confounding", "Confounding audit"),
@@ -407,11 +303,117 @@ rule confounding:
     resources:
         **job(1000, 20),
     params:
-        models=HEADS,
         classes=CLASSES,
         seed=config["seed"],
         step=step("evaluate/confounding"),
     message:
         "Confounding audit: predicting the label without the disease"
+    script:
+        "../scripts/run.py"
+
+
+rule population_matrix:
+    input:
+        scores=SCORES,
+    output:
+        **figure("matrix", "Models", "Cross-population matrix"),
+        table=table("matrix", "Cross-population matrix"),
+        section=section("matrix", when=POPULATIONS),
+    resources:
+        **job(1000, 10),
+    params:
+        populations=list(SOURCES_OF),
+        target=config["cyclegan"]["target_class"],
+        step=step("evaluate/population_matrix"),
+    message:
+        "Testing the models of each population on every population"
+    script:
+        "../scripts/run.py"
+
+
+rule external_scores:
+    input:
+        scores=SCORES,
+        points=f"{RUN}/tables/operating_point.csv",
+        images=expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
+        excluded=expand(f"{RUN}/data/excluded/{{set}}.csv", set=EXTERNAL),
+    output:
+        table=table("external", "External test sets"),
+        counts=update(f"{RUN}/tables/external_sets.csv"),
+        section=section("external", when=EXTERNAL),
+    resources:
+        **job(1000, 20),
+    params:
+        sets=EXTERNAL,
+        classes=CLASSES,
+        step=step("evaluate/external_scores"),
+    message:
+        "Setting the results on external sets beside the run's own"
+    script:
+        "../scripts/run.py"
+
+
+rule leakage:
+    input:
+        tables=[
+            f"{RUN}/data/manifest.csv",
+            *expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
+        ],
+        images=[
+            f"{RUN}/images/manifest.npy",
+            *expand(f"{RUN}/images/external/{{set}}.npy", set=EXTERNAL),
+        ],
+        features=[
+            f"{RUN}/features/{BACKBONES[0]}/manifest/clean.npy",
+            *external_features(BACKBONES[0]),
+        ],
+        split=f"{RUN}/data/split.csv",
+    output:
+        findings=table("leakage", "Leakage audit: findings"),
+        summary=update(f"{RUN}/tables/leakage_summary.csv"),
+        section=section("leakage"),
+    resources:
+        **job(2000, 30),
+    params:
+        backbone=BACKBONES[0],
+        sets=EXTERNAL,
+        sources={
+            name: select(options, "type", "table")
+            for name, options in config["sources"].items()
+        },
+        step=step("evaluate/leakage"),
+    message:
+        "Looking for patients and copies on both sides"
+    script:
+        "../scripts/run.py"
+
+
+rule controls:
+    input:
+        tables=[
+            f"{RUN}/data/manifest.csv",
+            *expand(
+                f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL if HEAD_ONLY else []
+            ),
+        ],
+        split=f"{RUN}/data/split.csv",
+        images=f"{RUN}/images/manifest.npy",
+        whole=[WHOLE, *(external_features(CONTROL) if HEAD_ONLY else [])],
+        altered=expand(
+            f"{RUN}/features/{CONTROL}/controls/{{control}}.npy",
+            control=["no_lungs", "borders"],
+        ),
+        classification=CLASSIFICATION,
+    output:
+        table=table("controls", "Shortcut controls"),
+        sources=update(f"{RUN}/tables/sources.csv"),
+        section=section("shortcuts"),
+    resources:
+        **job(2000, 30),
+    params:
+        settings=dict(classes=CLASSES, backbone=CONTROL, seed=config["seed"]),
+        step=step("evaluate/controls"),
+    message:
+        "Scoring the shortcut controls"
     script:
         "../scripts/run.py"

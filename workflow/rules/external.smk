@@ -99,37 +99,3 @@ rule score_baseline:
         "Scoring {wildcards.backbone} {wildcards.baseline} on {wildcards.set}"
     script:
         "../scripts/classify/score_baseline.py"
-
-
-rule external_table:
-    input:
-        predictions=[record[-1] for record in external_models()],
-        tables=expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
-        excluded=expand(f"{RUN}/data/excluded/{{set}}.csv", set=EXTERNAL),
-        points=f"{RUN}/tables/operating_point.csv",
-    output:
-        scores=table("external", "External test sets"),
-        sets=update(f"{RUN}/tables/external_sets.csv"),
-    log:
-        f"{RUN}/logs/external_table.log",
-    benchmark:
-        f"{RUN}/benchmarks/external_table.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(1000),
-        runtime=minutes(20),
-    params:
-        models=external_models(),
-        sets=EXTERNAL,
-        classes=CLASSES,
-        seed=config["seed"],
-        code=code("evaluate/external_table"),
-    message:
-        "Scoring the predictions on external sets"
-    script:
-        "../scripts/evaluate/external_table.py"
-
-
-if EXTERNAL:
-    REPORT_TABLES += [f"{RUN}/tables/external.csv", f"{RUN}/tables/external_sets.csv"]

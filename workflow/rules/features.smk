@@ -103,3 +103,37 @@ rule features:
         "{wildcards.backbone}: features of {wildcards.cohort}.csv and its augmented views"
     script:
         "../scripts/features/features.py"
+
+
+# The backbone whose features the shortcut controls use.
+CONTROL = config["controls"]["backbone"] or BACKBONES[0]
+
+
+rule control_features:
+    input:
+        backbone=f"{RUN}/backbones/{CONTROL}.keras",
+        images=f"{RUN}/images/manifest.npy",
+        lungs=f"{RUN}/images/lungs.npy",
+        lungs_table=f"{RUN}/data/lungs.csv",
+    output:
+        update(f"{RUN}/features/{CONTROL}/controls/{{control}}.npy"),
+    log:
+        f"{RUN}/logs/control_features/{{control}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/control_features/{{control}}.tsv"
+    wildcard_constraints:
+        control="whole|no_lungs|borders",
+    conda:
+        ENVIRONMENT
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=memory(6000),
+        runtime=minutes(60),
+    params:
+        mixed_precision=config["performance"]["mixed_precision"],
+        code=code("features/control_features"),
+    message:
+        f"{CONTROL}: features of the control {{wildcards.control}}"
+    script:
+        "../scripts/features/control_features.py"

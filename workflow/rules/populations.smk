@@ -1,40 +1,4 @@
-"""What tells the classes apart beside disease, and how models fare on other populations."""
-
-
-rule attributes:
-    input:
-        manifest=f"{RUN}/data/manifest.csv",
-        images=f"{RUN}/images/manifest.npy",
-    output:
-        update(f"{RUN}/data/attributes.csv"),
-    log:
-        f"{RUN}/logs/attributes.log",
-    benchmark:
-        f"{RUN}/benchmarks/attributes.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(1000),
-        runtime=minutes(20),
-    params:
-        age_groups={
-            name: options["age_group"]
-            for name, options in config["sources"].items()
-            if "age_group" in options
-        },
-        code=code("evaluate/attributes"),
-    message:
-        "Measuring what is not the disease"
-    script:
-        "../scripts/evaluate/attributes.py"
-
-
-# The cross-population matrix: the run's features and its one split serve models of every population.
-MATRIX = [
-    f"{RUN}/tables/matrix.csv",
-    f"{RUN}/figures/matrix.png",
-    f"{RUN}/figures/matrix.svg",
-]
+"""Models of other populations: the run's features and its one split serve them too."""
 
 
 use rule train as population_train with:
@@ -171,38 +135,3 @@ use rule score_baseline as population_score_baseline with:
         f"{RUN}/benchmarks/population_score_baseline/{{population}}_{{set}}_{{backbone}}_{{baseline}}.tsv"
     message:
         "Scoring {wildcards.backbone} {wildcards.baseline} of {wildcards.population} on {wildcards.set}"
-
-
-rule matrix_table:
-    input:
-        predictions=[record[-1] for record in population_models()],
-        manifest=f"{RUN}/data/manifest.csv",
-        split=f"{RUN}/data/split.csv",
-    output:
-        **figure("matrix", "Models", "Cross-population matrix"),
-        table=table("matrix", "Cross-population matrix"),
-    log:
-        f"{RUN}/logs/matrix_table.log",
-    benchmark:
-        f"{RUN}/benchmarks/matrix_table.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
-    params:
-        models=population_models(),
-        populations=POPULATIONS,
-        classes=CLASSES,
-        target=config["cyclegan"]["target_class"],
-        seed=config["seed"],
-        code=code("evaluate/matrix_table"),
-    message:
-        "Testing the models of each population on every population"
-    script:
-        "../scripts/evaluate/matrix_table.py"
-
-
-if POPULATIONS:
-    REPORT_TABLES.append(f"{RUN}/tables/matrix.csv")
-    REPORT_FIGURES.append("matrix")

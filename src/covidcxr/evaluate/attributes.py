@@ -1,4 +1,4 @@
-"""What is told of each image, or measured on it, that is not the disease."""
+"""What is known of each image, or measured on it, that is not the disease."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +30,8 @@ MARK_CONTRAST = 90
 THREADS = 2
 
 
-def write_attributes(
-    manifest: str | Path, images: str | Path, output: str | Path, *, age_groups: Mapping[str, str]
+def run(
+    manifest: str | Path, images: str | Path, table: str | Path, *, age_groups: Mapping[str, str]
 ) -> None:
     """Write one row an image with every attribute that is not the disease.
 
@@ -41,12 +41,12 @@ def write_attributes(
         `manifest.csv`.
     images
         `images/manifest.npy`, uint8 [n, size, size], in the manifest's order.
-    output
+    table
         CSV to write: image_id, patient_id, label, source, view, sex ("" where unknown), age_group
         (`child`, `adult` or `unknown`), age (years, empty where unknown), and the columns of
         `file_attributes` and `picture_attributes`.
     age_groups
-        By source: age group of patients whose age is not told; sources may be missing.
+        By source: age group of patients whose age is unknown; sources may be missing.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def write_attributes(
     """
     rows = read_manifest(manifest)
     pictures = open_rows(images, manifest, len(rows))
-    told = rows[["image_id", "patient_id", "label", "source", "view", "sex"]].assign(
+    known = rows[["image_id", "patient_id", "label", "source", "view", "sex"]].assign(
         age_group=age_group(rows["age"], rows["source"], age_groups), age=rows["age"]
     )
     with ThreadPoolExecutor(THREADS) as pool:
@@ -63,20 +63,20 @@ def write_attributes(
             progress(pool.map(file_attributes, rows["path"]), total=len(rows), desc="files")
         )
     seen = [picture_attributes(np.asarray(picture)) for picture in progress(pictures, desc="films")]
-    write_table(pd.concat([told, pd.DataFrame(files), pd.DataFrame(seen)], axis=1), output)
+    write_table(pd.concat([known, pd.DataFrame(files), pd.DataFrame(seen)], axis=1), table)
 
 
 def age_group(
     age: "pd.Series[float]", source: "pd.Series[str]", age_groups: Mapping[str, str]
 ) -> "pd.Series[str]":
-    """Return `child`, `adult` or `unknown`: by age, and where it is not told by the source's."""
+    """Return `child`, `adult` or `unknown`: by age, and where it is unknown by the source's."""
     grouped = pd.Series(np.where(age < ADULT_FROM, "child", "adult"), index=age.index)
     by_source = [age_groups.get(name, "unknown") for name in source]
     return grouped.mask(age.isna(), pd.Series(by_source, index=age.index))
 
 
 def file_attributes(path: str | Path) -> dict[str, float | str]:
-    """Return what a file tells without its picture.
+    """Return what a file shows without its picture.
 
     Returns
     -------

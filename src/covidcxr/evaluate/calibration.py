@@ -1,8 +1,9 @@
 """Do the probabilities mean what they say? Reliability, Brier score, temperature scaling."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,24 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 from statsmodels.stats.proportion import proportion_confint
 
-from covidcxr.data.tables import read_split, write_table
-from covidcxr.evaluate.bootstrap import REPLICATES, Floats, Statistic, interval
-from covidcxr.evaluate.classification import ENSEMBLE, Predictions, read_predictions
+from covidcxr.classify.predictions import ENSEMBLE, read_predictions
+from covidcxr.data.tables import write_table
+from covidcxr.evaluate.bootstrap import REPLICATES, Floats, interval
 from covidcxr.evaluate.metrics import Integers, class_positions
-from covidcxr.evaluate.panels import Kind, panel_grid, panel_title
+from covidcxr.evaluate.models import (
+    KIND,
+    by_kind,
+    ensembles,
+    model_text,
+    named,
+    of_study,
+    with_model,
+)
+from covidcxr.evaluate.panels import panel_grid
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.logs import progress
+from covidcxr.report.formats import THIN, interval_of, p_value, ratio, sample, some, table_of
+from covidcxr.report.section import Check, Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator
 
 BINS = 10
@@ -34,6 +46,8 @@ TEMPERATURES = (0.05, 20.0)
 """Range in which the temperature is sought."""
 
 RAW, SCALED = "none", "temperature"
+SUSPECT = 0.05
+"""p below which a model is called miscalibrated."""
 
 
 @dataclass(frozen=True)
@@ -57,93 +71,68 @@ class Scores:
     patients: npt.NDArray[np.generic]
 
 
-def write_calibration(
-    predictions: Iterable[tuple[str, str, str, str | Path]],
-    split: str | Path,
-    output_table: str | Path,
-    output_bins: str | Path,
+def run(
+    predictions: str | Path,
+    table: str | Path,
+    bins: str | Path,
     png: str | Path,
     svg: str | Path,
+    section: str | Path,
     *,
     classes: Sequence[str],
     seed: int,
-    replicates: int = REPLICATES,
 ) -> None:
     """Measure the calibration of every ensemble on the test set, before and after scaling.
 
     Parameters
     ----------
     predictions
-        (backbone, augmentation, model, path of the predictions) of every fold and ensemble.
-    split
-        `split.csv` of the run.
-    output_table
-        Table to write: backbone, augmentation, scaling (`none`, `temperature`), temperature, and
-        what `calibration` returns.
-    output_bins
-        Table to write: backbone, augmentation, scaling, and what `reliability` returns.
-    png, svg
-        Figures to write.
+        All predictions of the run.
+    table
+        CSV to write: backbone, augmentation, classifier, scaling (`none`, `temperature`),
+        temperature, and what `calibration` returns.
+    bins
+        CSV to write: backbone, augmentation, classifier, scaling, and what `reliability` returns.
+    png, svg, section
+        Figures and section of the report to write.
     classes
         Class names in table order.
     seed
         The run's seed.
-
-    Raises
-    ------
-    InputError
-        If predictions are missing, double or faulty.
     """
-    rows, bins = [], []
-    for kind, scores in progress(
-        list(read_scores(predictions, split, classes).items()), desc="calibration", unit="model"
-    ):
+    rows, parts = [], []
+    own = of_study(read_predictions(predictions, classes))
+    for kind, frame in progress(list(by_kind(own)), desc="calibration", unit="model"):
+        scores = scores_of(frame, classes)
         temperature = fit_temperature(scores.validation, scores.validation_truth)
         for scaling, value in ((RAW, 1.0), (SCALED, temperature)):
             test = scaled_ensemble(scores.folds, value)
-            key = {"backbone": kind[0], "augmentation": kind[1], "scaling": scaling}
-            rows.append(
-                key
-                | {"temperature": value}
-                | calibration(test, scores.truth, scores.patients, seed, replicates)
-            )
-            bins.append(reliability(test, scores.truth).assign(**key))
-    table, binned = pd.DataFrame(rows), pd.concat(bins, ignore_index=True)
-    write_table(table, output_table)
-    write_table(binned[[*key, *binned.columns.difference(list(key), sort=False)]], output_bins)
+            key: dict[str, Any] = named(kind) | {"scaling": scaling}
+            measures = calibration(test, scores.truth, scores.patients, seed)
+            rows.append(key | {"temperature": value} | measures)
+            parts.append(reliability(test, scores.truth).assign(**key))
+    measured, binned = pd.DataFrame(rows), pd.concat(parts, ignore_index=True)
+    write_table(measured, table)
+    write_table(binned[[*key, *binned.columns.difference(list(key), sort=False)]], bins)
     with figure_style():
-        save_figure(draw_reliability(binned, table), png, svg)
+        save_figure(draw_reliability(binned, measured), png, svg)
+    write_section(section, section_of(measured))
 
 
-def read_scores(
-    predictions: Iterable[tuple[str, str, str, str | Path]],
-    split: str | Path,
-    classes: Sequence[str],
-) -> dict[Kind, Scores]:
-    """Read the predictions of every fold and ensemble, test images in one order."""
-    places = read_split(split)
-    parts: dict[Kind, dict[str, pd.DataFrame]] = {}
-    for record in (Predictions(*values) for values in predictions):
-        frame = read_predictions(record, places, classes)
-        kind = parts.setdefault((record.backbone, record.augmentation), {})
-        kind[record.model] = frame.set_index("image_id").sort_index()
+def scores_of(frame: pd.DataFrame, classes: Sequence[str]) -> Scores:
+    """Return the predictions of one kind's folds and ensemble, test images in one order."""
     columns = [f"p_{name}" for name in classes]
-
-    def numbers(frame: pd.DataFrame) -> Floats:
-        return frame[columns].to_numpy(np.float64)
-
-    found = {}
-    for key, frames in parts.items():
-        ensemble = frames.pop(ENSEMBLE)
-        held_out, test = (ensemble[ensemble["split"] == name] for name in ("validation", "test"))
-        found[key] = Scores(
-            numbers(held_out),
-            class_positions(held_out["label"].tolist(), classes),
-            np.stack([numbers(frame.loc[test.index]) for frame in frames.values()]),
-            class_positions(test["label"].tolist(), classes),
-            test["patient_id"].to_numpy(),
-        )
-    return found
+    frame = frame.sort_values("image_id", kind="stable")
+    held_out = ensembles(frame[frame["set"] == "validation"])
+    tested = frame[(frame["set"] == "test") & (frame["model"] != ENSEMBLE)]
+    folds = [part for _, part in tested.groupby("model", sort=False)]
+    return Scores(
+        held_out[columns].to_numpy(np.float64),
+        class_positions(held_out["label"].tolist(), classes),
+        np.stack([part[columns].to_numpy(np.float64) for part in folds]),
+        class_positions(folds[0]["label"].tolist(), classes),
+        folds[0]["patient_id"].to_numpy(),
+    )
 
 
 def scaled(probabilities: Floats, temperature: float) -> Floats:
@@ -205,19 +194,14 @@ def bins_of(confidence: Floats, bins: int = BINS) -> Integers:
     return place * min(bins, len(confidence)) // len(confidence)
 
 
-def calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_]) -> Statistic:
-    """Return the statistic: expected calibration error in `BINS` bins of equal numbers.
+def calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_]) -> float:
+    """Return the expected calibration error in `BINS` bins of equal numbers, 0..1.
 
     The mean over images of abs(confidence - accuracy) of their bin; confidence is the probability
-    of the class called (Guo et al. 2017, eq. 3).
+    of the predicted class (Guo et al. 2017, eq. 3).
     """
     members = np.eye(BINS)[bins_of(confidence)]
-    gaps = members * (confidence - correct)[:, None]
-
-    def statistic(weights: Floats) -> Floats:
-        return np.asarray(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1))
-
-    return statistic
+    return float(np.abs((confidence - correct) @ members).sum() / len(confidence))
 
 
 def errors_if_calibrated(
@@ -225,7 +209,7 @@ def errors_if_calibrated(
 ) -> Floats:
     """Return the calibration errors that perfectly calibrated confidences give by chance.
 
-    Outcomes are drawn from the confidences themselves (Bröcker J, Smith LA. Increasing the
+    Outcomes are sampled from the confidences themselves (Bröcker J, Smith LA. Increasing the
     reliability of reliability diagrams. Weather Forecast 22, 651 (2007)). The error is a mean of
     absolute values, so it is above 0 even then; how far, depends on n.
 
@@ -249,34 +233,39 @@ def calibration(
 
     Returns
     -------
-    n, patients; accuracy and confidence (its mean); brier (0..2) and ece (0..1), each with _low and
-    _high, 95 % patient-clustered; log_loss (nats); ece_if_calibrated (mean) and p_calibrated (share
-    of `errors_if_calibrated` that reach ece; takes images as independent).
+    n, patients; accuracy and confidence (its mean); brier (0..2) with brier_low and brier_high
+    (95 %, by patient); log_loss (nats); ece (0..1), ece_if_calibrated (mean of
+    `errors_if_calibrated`) and p_calibrated (share of them that reach ece; takes images as
+    independent). The ece has no bootstrap interval: resampling raises it by the bias that it has
+    itself, so that the interval may not hold the estimate.
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == truth
     squares = brier(probabilities, truth)
-    found: dict[str, float] = {
+    score = interval(
+        lambda weights: weights @ squares / weights.sum(axis=1),
+        patients,
+        generator(seed, "intervals"),
+        replicates=replicates,
+    )
+    error = calibration_error(confidence, correct)
+    chance = errors_if_calibrated(confidence, generator(seed, "calibration"), replicates)
+    clipped = np.clip(probabilities, SMALLEST, None)
+    labels = list(range(probabilities.shape[1]))
+    return {
         "n": len(truth),
         "patients": len(np.unique(patients)),
         "accuracy": float(correct.mean()),
         "confidence": float(confidence.mean()),
-    }
-    for name, statistic in (
-        ("brier", lambda weights: weights @ squares / weights.sum(axis=1)),
-        ("ece", calibration_error(confidence, correct)),
-    ):
-        result = interval(statistic, patients, generator(seed, "intervals"), replicates=replicates)
-        found |= {name: result.estimate, f"{name}_low": result.low, f"{name}_high": result.high}
-    chance = errors_if_calibrated(confidence, generator(seed, "calibration"), replicates)
-    clipped = np.clip(probabilities, SMALLEST, None)
-    labels = list(range(probabilities.shape[1]))
-    return found | {
+        "brier": score.estimate,
+        "brier_low": score.low,
+        "brier_high": score.high,
         "log_loss": float(
             log_loss(truth, clipped / clipped.sum(axis=1, keepdims=True), labels=labels)
         ),
+        "ece": error,
         "ece_if_calibrated": float(chance.mean()),
-        "p_calibrated": float((1 + (chance >= found["ece"]).sum()) / (1 + replicates)),
+        "p_calibrated": float((1 + (chance >= error).sum()) / (1 + replicates)),
     }
 
 
@@ -312,21 +301,18 @@ def draw_reliability(bins: pd.DataFrame, table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     bins
-        backbone, augmentation, scaling, and what `reliability` returns.
+        backbone, augmentation, classifier, scaling, and what `reliability` returns.
     table
-        backbone, augmentation, scaling, ece, ece_if_calibrated.
+        backbone, augmentation, classifier, scaling, ece.
     """
-    errors = table.set_index(["backbone", "augmentation", "scaling"])["ece"].to_dict()
-    parts = {
-        (str(backbone), str(augmentation)): part
-        for (backbone, augmentation), part in bins.groupby(["backbone", "augmentation"], sort=False)
-    }
+    errors = table.set_index([*KIND, "scaling"])["ece"].to_dict()
+    parts = dict(by_kind(bins))
     figure, axes = panel_grid(parts)
     for kind, ax in axes.items():
         before, after = (errors[(*kind, name)] for name in (RAW, SCALED))
-        ax.set_title(f"{panel_title(kind)}\nECE {before:.3f}, scaled {after:.3f}")
+        ax.set_title(f"{model_text(*kind)}\nECE {before:.3f}, scaled {after:.3f}")
         _draw_bins(ax, parts[kind])
-    figure.supxlabel("confidence: probability of the class called", fontsize=9)
+    figure.supxlabel("confidence: probability of the predicted class", fontsize=9)
     figure.supylabel("accuracy", fontsize=9)
     figure.legend(handles=_legend(), loc="outside upper center", ncols=3)
     return figure
@@ -365,3 +351,71 @@ def _legend() -> list[Line2D]:
         for label, marker, colour in _STYLES.values()
     ]
     return [*lines, Line2D([], [], color="0.6", linestyle="--", linewidth=0.8, label="calibrated")]
+
+
+METHOD = (
+    "Brier score: squared error summed over the classes. Expected calibration error (ECE): mean "
+    "distance of confidence and accuracy over ten bins of equally many images. It is a mean of "
+    "absolute values and so above 0 even for a perfect model, the more the fewer images; therefore "
+    "its value by chance stands beside it, and no interval. The temperature is fitted on "
+    "out-of-fold predictions of training images alone, and divides the logits of each fold's model "
+    "before their mean is taken."
+)
+
+
+def section_of(table: pd.DataFrame) -> Section:
+    """Say how well the probabilities of the ensembles are calibrated."""
+    raw, scaled_ = (table[table["scaling"] == name].reset_index() for name in (RAW, SCALED))
+    off, still = (int((part["p_calibrated"] < SUSPECT).sum()) for part in (raw, scaled_))
+    better = int((scaled_["brier"] < raw["brier"]).sum())
+    place = int(raw["ece"].argmax())
+    worst, side = raw.iloc[place], raw["confidence"].iloc[place] - raw["accuracy"].iloc[place]
+    found = (
+        f"Of {some(len(raw), 'ensemble')}, {off} as trained and {still} after temperature scaling "
+        f"are significantly miscalibrated (p < {SUSPECT})"
+    )
+    rows = with_model(table).assign(
+        temperature=table["temperature"].where(table["scaling"] != RAW),
+        brier=interval_of(table, "brier"),
+    )
+    columns = ["model", "temperature", "confidence", "accuracy", "brier", "log_loss", "ece"]
+    labels = {"brier": "Brier score", "ece": "ECE", "ece_if_calibrated": "ECE by chance"}
+    return Section(
+        ident="calibration",
+        title="Calibration",
+        part="performance",
+        folded=True,
+        paragraphs=(
+            f"{found}. Scaling lowered the Brier score of {better}. Largest error as trained: "
+            f"{model_text(*worst[KIND])}, ECE {ratio(worst['ece'])}, "
+            f"{'over' if side > 0 else 'under'}confident by {ratio(abs(side))} on average; scaled "
+            f"{ratio(scaled_['ece'].iloc[place])}.",
+        ),
+        method=(METHOD,),
+        checks=(Check("Calibration", "warning" if off else "pass", f"{found}."),),
+        figures=(
+            SectionFigure(
+                "calibration",
+                f"Accuracy against confidence on the test set ({sample(table['n'].iloc[0])}) in "
+                f"ten bins of equally many images, with 95{THIN}% Wilson intervals; above the "
+                "diagonal a model is right more often than it says. ECE: expected calibration "
+                "error.",
+                "Reliability diagrams of every ensemble before and after temperature scaling; the "
+                "errors stand as numbers in the table of this section.",
+            ),
+        ),
+        tables=(
+            SectionTable(
+                "calibration",
+                "Calibration of the ensembles on the test set, as trained (no temperature) and "
+                f"scaled. Brier score: 0 (perfect) to 2, with its 95{THIN}% interval. ECE by "
+                "chance: what a perfectly calibrated model of the same confidences would show on "
+                "as many images; p: how often it would show as much.",
+                table_of(
+                    rows[[*columns, "ece_if_calibrated", "p_calibrated"]],
+                    labels | {"p_calibrated": "p"},
+                    {"p_calibrated": p_value},
+                ),
+            ),
+        ),
+    )

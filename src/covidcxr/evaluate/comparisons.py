@@ -1,8 +1,9 @@
 """Are two models really different on the test set? McNemar's test, and the paired difference."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,20 +11,34 @@ import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from covidcxr.data.tables import read_split, write_table
-from covidcxr.evaluate.bootstrap import REPLICATES, Statistic, interval, share_of
-from covidcxr.evaluate.classification import ENSEMBLE, Predictions, read_predictions
+from covidcxr.classify.predictions import NETWORK, read_predictions
+from covidcxr.data.tables import write_table
+from covidcxr.evaluate import bootstrap
+from covidcxr.evaluate.bootstrap import REPLICATES, Statistic, share_of
+from covidcxr.evaluate.models import KIND, Kind, by_kind, ensembles, model_text, of_study
 from covidcxr.logs import progress
+from covidcxr.report.formats import (
+    THIN,
+    difference,
+    interval,
+    interval_of,
+    listing,
+    p_value,
+    some,
+    table_of,
+)
+from covidcxr.report.section import Section, SectionTable, write_section
 from covidcxr.seeding import generator
 
-Model = tuple[str, str]
-"""Backbone and augmentation."""
-
+SIGNIFICANT = 0.05
+FIRST, SECOND = ([f"{side}_{column}" for column in KIND] for side in ("first", "second"))
 COLUMNS = (
     "first_backbone",
     "first_augmentation",
+    "first_classifier",
     "second_backbone",
     "second_augmentation",
+    "second_classifier",
     "n",
     "patients",
     "both_right",
@@ -38,46 +53,40 @@ COLUMNS = (
 )
 
 
-def write_comparisons(
-    ensembles: Iterable[tuple[str, str, str | Path]],
-    split: str | Path,
-    output: str | Path,
+def run(
+    predictions: str | Path,
+    table: str | Path,
+    section: str | Path,
     *,
     classes: Sequence[str],
     seed: int,
-    replicates: int = REPLICATES,
 ) -> None:
     """Compare every pair of ensembles on the test set.
 
     Parameters
     ----------
-    ensembles
-        (backbone, augmentation, path of the predictions).
-    split
-        `split.csv` of the run.
-    output
-        Table to write, see `compare`.
+    predictions
+        All predictions of the run.
+    table
+        CSV to write, see `compare`.
+    section
+        Section of the report to write.
     classes
         Class names in table order.
     seed
         The run's seed.
-
-    Raises
-    ------
-    InputError
-        If predictions are missing, double or faulty.
     """
-    folds = read_split(split)
-    correct: dict[Model, npt.NDArray[np.bool_]] = {}
+    own = ensembles(of_study(read_predictions(predictions, classes)))
+    correct: dict[Kind, npt.NDArray[np.bool_]] = {}
     patients = np.zeros(0, object)
-    for backbone, augmentation, path in ensembles:
-        frame = read_predictions(
-            Predictions(backbone, augmentation, ENSEMBLE, path), folds, classes
-        ).set_index("image_id")
-        test = frame[frame["split"] == "test"].sort_index()
-        correct[backbone, augmentation] = (test["label"] == test["predicted"]).to_numpy(bool)
+    for kind, part in by_kind(own[own["set"] == "test"]):
+        test = part.sort_values("image_id")
+        correct[kind] = (test["label"] == test["predicted"]).to_numpy(bool)
         patients = test["patient_id"].to_numpy()
-    write_table(compare(correct, patients, seed=seed, replicates=replicates), output)
+    pairs = compare(correct, patients, seed=seed)
+    write_table(pairs, table)
+    best = max(correct, key=lambda kind: correct[kind].mean())
+    write_section(section, section_of(pairs, best))
 
 
 def difference_of(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Statistic:
@@ -87,7 +96,7 @@ def difference_of(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -
 
 
 def compare(
-    correct: dict[Model, npt.NDArray[np.bool_]],
+    correct: dict[Kind, npt.NDArray[np.bool_]],
     patients: npt.NDArray[np.generic],
     *,
     seed: int,
@@ -118,7 +127,7 @@ def compare(
             [int((a & b).sum()), int((a & ~b).sum())],
             [int((~a & b).sum()), int((~a & ~b).sum())],
         ]
-        found = interval(
+        found = bootstrap.interval(
             difference_of(a, b), patients, generator(seed, "intervals"), replicates=replicates
         )
         p = float(mcnemar(table, exact=True).pvalue)
@@ -128,3 +137,106 @@ def compare(
     frame = pd.DataFrame(rows, columns=list(COLUMNS[:-1]))
     frame["p_holm"] = multipletests(frame["p"], method="holm")[1] if len(frame) else []
     return frame
+
+
+def section_of(pairs: pd.DataFrame, best: Kind) -> Section:
+    """Say which ensembles differ from the most accurate one, and what a network adds.
+
+    Parameters
+    ----------
+    pairs
+        What `compare` returns.
+    best
+        The ensemble of highest accuracy on the test set.
+    """
+    logistic = pairs[
+        (pairs["first_backbone"] == pairs["second_backbone"])
+        & (pairs["first_classifier"] == NETWORK)
+        & (pairs["second_classifier"] == "logistic")
+    ]
+    apart = pairs["p_holm"] < SIGNIFICANT
+    texts = [
+        f"Of {some(len(pairs), 'pair')} of ensembles, {int(apart.sum())} differ in accuracy "
+        f"(McNemar's exact test, p < {SIGNIFICANT} after Holm's correction for all pairs).",
+        *_best_texts(pairs, best),
+    ]
+    if len(logistic):
+        better = (logistic["p_holm"] < SIGNIFICANT) & (logistic["difference"] > 0)
+        texts.append(
+            "The network is more accurate than a logistic regression on the same features in "
+            f"{int(better.sum())} of {some(len(logistic), 'comparison')}."
+        )
+    return Section(
+        ident="comparisons",
+        title="Which models differ",
+        part="performance",
+        folded=True,
+        paragraphs=(" ".join(texts),),
+        tables=(
+            SectionTable(
+                "head_gain",
+                "What the network adds: its accuracy minus that of a logistic regression on the "
+                f"pooled features of the same backbone, with its 95{THIN}% interval.",
+                table_of(_shown(logistic), LABELS, FORMS),
+            ),
+            SectionTable(
+                "comparisons",
+                "Every pair of ensembles: images that only one of the two gets right, the "
+                "difference of their accuracies, and McNemar's exact test.",
+                table_of(_shown(pairs), LABELS, FORMS),
+                folded=True,
+            ),
+        ),
+    )
+
+
+LABELS = {
+    "only_first": "Only the first right",
+    "only_second": "Only the second right",
+    "p": "p",
+    "p_holm": "p, Holm",
+}
+FORMS: dict[str, Callable[[Any], str]] = {"p": p_value, "p_holm": p_value, "difference": str}
+
+
+def _shown(pairs: pd.DataFrame) -> pd.DataFrame:
+    columns = ["only_first", "only_second", "difference", "p", "p_holm"]
+    found = pairs[columns].assign(difference=_differences(pairs))
+    for place, (name, side) in enumerate((("first", FIRST), ("second", SECOND))):
+        found.insert(
+            place, name, [model_text(*kind) for kind in pairs[side].itertuples(index=False)]
+        )
+    return found
+
+
+def _differences(pairs: pd.DataFrame) -> list[str]:
+    renamed = pairs.rename(columns={"low": "difference_low", "high": "difference_high"})
+    return interval_of(renamed, "difference", difference)
+
+
+def _best_texts(pairs: pd.DataFrame, best: Kind) -> list[str]:
+    """Say what the tests say of every ensemble beside the best: apart, in doubt, or no evidence."""
+    found: dict[str, list[str]] = {"apart": [], "doubt": [], "none": []}
+    for row in pairs.to_dict("records"):
+        kinds = [tuple(row[column] for column in side) for side in (FIRST, SECOND)]
+        if best not in kinds:
+            continue
+        [other] = [kind for kind in kinds if kind != best]
+        sign = 1 if kinds[0] == best else -1
+        low, high = sorted((sign * row["low"], sign * row["high"]))
+        reach = interval(sign * row["difference"], low, high, difference)
+        tested = f"p {p_value(row['p'])}, Holm {p_value(row['p_holm'])}"
+        if row["p_holm"] < SIGNIFICANT:
+            found["apart"].append(model_text(*other))
+        elif row["p"] < SIGNIFICANT:
+            found["doubt"].append(f"{model_text(*other)} (difference {reach}, {tested})")
+        else:
+            found["none"].append(model_text(*other))
+    name = model_text(*best)
+    texts = {
+        "apart": f"The most accurate on the test set, {name}, differs from {{}}.",
+        "doubt": f"{name} differs before the correction only from {{}}.",
+        "none": f"The test finds no difference of {name} from {{}}, which does not show that "
+        "there is none.",
+    }
+    return [texts[key].format(listing(names)) for key, names in found.items() if names]

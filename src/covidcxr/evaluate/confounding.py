@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold
 
-from covidcxr.classify.ensemble import read_predictions
+from covidcxr.classify.predictions import read_predictions
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.audit import (
@@ -26,10 +26,12 @@ from covidcxr.evaluate.audit import (
     TOGETHER,
     gain,
 )
-from covidcxr.evaluate.bootstrap import Floats, estimate_of, percentile_bounds, resampled
+from covidcxr.evaluate.metrics import class_positions
+from covidcxr.evaluate.models import by_kind, ensembles, networks, of_study
+from covidcxr.evaluate.scores import measured
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.logs import progress
-from covidcxr.report.formats import interval, listing, ratio, share, table_of
+from covidcxr.report.formats import interval_of, listing, ratio, share, table_of
 from covidcxr.report.section import Check, Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator, integer_seed
 
@@ -49,8 +51,7 @@ Labels = npt.NDArray[np.int64]
 
 def run(
     attributes: str | Path,
-    ensembles: Sequence[str | Path],
-    models: Sequence[tuple[str, str]],
+    predictions: str | Path,
     table: str | Path,
     png: str | Path,
     svg: str | Path,
@@ -64,16 +65,14 @@ def run(
     ----------
     attributes
         `attributes.csv`.
-    ensembles
-        Predictions of each image model. A training image enters with the prediction of the model
-        that did not train on it.
-    models
-        Backbone and augmentation of each.
+    predictions
+        All predictions of the run. A training image enters with the prediction of the model that
+        did not train on it.
     table
-        CSV to write, in this order: chance, each attribute, attributes together, image models
-        (column `kind`: `chance`, `attribute`, `together`, `model`). Columns predictor, kind, n,
-        patients, accuracy and balanced_accuracy, each with `_low` and `_high` (95 %, by patient),
-        and apart_<class>: balanced accuracy of telling the class from the rest, 0.5 by chance.
+        CSV to write, in this order: chance, each attribute, attributes together, networks (column
+        `kind`: `chance`, `attribute`, `together`, `model`). Columns predictor, kind, n, patients,
+        accuracy and balanced_accuracy, each with `_low` and `_high` (95 %, by patient), and
+        apart_<class>: balanced accuracy of the class against the rest, 0.5 by chance.
     png, svg, section
         Figure and section to write.
     classes
@@ -87,31 +86,31 @@ def run(
         If a table does not fit, or a class has fewer than two patients.
     """
     images = read_attributes(attributes, classes)
-    labels = np.array([list(classes).index(label) for label in images["label"]], np.int64)
+    labels = class_positions(images["label"].tolist(), classes)
     patients = images["patient_id"].to_numpy(str)
-    rows = [
-        {"predictor": CHANCE, "kind": "chance"}
-        | measures(chance(labels, len(classes)), labels, patients, classes, seed)
-    ]
     every = [("attribute", SINGLE), ("together", TOGETHER)]
     predictors = [(kind, name, cols) for kind, group in every for name, cols in group.items()]
     folds = patient_folds(labels, patients, seed)
+    found = [(CHANCE, "chance", chance(labels, len(classes)))]
     for kind, name, columns in progress(predictors, desc="attributes"):
-        found = out_of_fold(encode(images[list(columns)]), labels, folds, len(classes), seed)
-        rows.append(
-            {"predictor": name, "kind": kind} | measures(found, labels, patients, classes, seed)
-        )
-    for (backbone, augmentation), path in zip(models, ensembles, strict=True):
-        predicted = read_predictions(path, classes).set_index("image_id")
-        if set(predicted.index) != set(images["image_id"]):
-            raise InputError(f"{path} does not predict the images of {attributes}; train again")
-        scores = predicted.loc[images["image_id"], [f"p_{label}" for label in classes]]
-        called = called_by(scores.to_numpy(np.float64))
-        rows.append(
-            {"predictor": f"{backbone} {augmentation}", "kind": "model"}
-            | measures((called, called), labels, patients, classes, seed)
-        )
-    audit = pd.DataFrame(rows)
+        data = encode(images[list(columns)])
+        found.append((name, kind, out_of_fold(data, labels, folds, len(classes), seed)))
+    own = ensembles(networks(of_study(read_predictions(predictions, classes))))
+    for (backbone, augmentation, _), part in by_kind(own[own["set"].isin(["validation", "test"])]):
+        predicted = images["image_id"].map(part.set_index("image_id")["predicted"])
+        if predicted.isna().any() or len(part) != len(images):
+            raise InputError(
+                f"{predictions} does not predict the images of {attributes}: delete the older of "
+                "them and run again"
+            )
+        called = class_positions(predicted.tolist(), classes)
+        found.append((f"{backbone} {augmentation}", "model", (called, called)))
+    audit = pd.DataFrame(
+        [
+            {"predictor": name, "kind": kind} | measures(called, labels, patients, classes, seed)
+            for name, kind, called in found
+        ]
+    )
     write_table(audit, table)
     with figure_style():
         save_figure(draw(audit), png, svg)
@@ -210,33 +209,20 @@ def measures(
     labels
         True classes, of `len(classes)`.
     """
-    plain, balanced = called
-
-    def accuracy(weights: Floats) -> Floats:
-        return np.asarray(weights @ (plain == labels) / weights.sum(axis=1))
-
-    def balanced_accuracy(weights: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):
-            recalls = [
-                weights @ ((labels == k) & (balanced == k)) / (weights @ (labels == k))
-                for k in range(len(classes))
-            ]
-        return np.mean(recalls, axis=0)
-
+    # One seed for all: predictors are compared on the same resamples of patients.
+    plain, balanced = (
+        measured(
+            labels, one, patients, generator(seed, "confounding", "bootstrap"), classes=classes
+        ).set_index(["metric", "class"])
+        for one in called
+    )
     found: dict[str, float] = {"n": len(labels), "patients": len(np.unique(patients))}
-    for name, statistic in (("accuracy", accuracy), ("balanced_accuracy", balanced_accuracy)):
-        # One seed for all: predictors are compared on the same resamples of patients.
-        rng = generator(seed, "confounding", "bootstrap")
-        low, high = percentile_bounds(resampled(statistic, patients, rng))
-        found |= {
-            name: float(estimate_of(statistic, len(labels))),
-            f"{name}_low": float(low),
-            f"{name}_high": float(high),
-        }
-    for k, label in enumerate(classes):
-        own = labels == k
+    for name, table in (("accuracy", plain), ("balanced_accuracy", balanced)):
+        for end, column in (("", "estimate"), ("_low", "low"), ("_high", "high")):
+            found[name + end] = float(table[column][name, ""])
+    for label in classes:
         found[f"apart_{label}"] = float(
-            ((balanced[own] == k).mean() + (balanced[~own] != k).mean()) / 2
+            np.mean([balanced["estimate"][m, label] for m in ("sensitivity", "specificity")])
         )
     return found
 
@@ -388,6 +374,5 @@ def audit_table(audit: pd.DataFrame) -> pd.DataFrame:
     """Return the audit as it is shown: each measure with its interval in one column."""
     shown = pd.DataFrame({"predicted_from": audit["predictor"], "n": audit["n"]})
     for name in ("accuracy", "balanced_accuracy"):
-        bounds = audit[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
-        shown[name] = [interval(*row) for row in bounds]
+        shown[name] = interval_of(audit, name)
     return pd.concat([shown, audit.filter(like="apart_")], axis=1)

@@ -1,6 +1,7 @@
-"""Shortcut controls: the label told from films without what a radiologist would read."""
+"""Shortcut controls: the label predicted from images without lungs, and by simple baselines."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,23 @@ from threadpoolctl import threadpool_limits
 from covidcxr.arrays import open_rows
 from covidcxr.classify.logistic import TEST, Cohort, cross_validate, fit_predict
 from covidcxr.classify.weights import sample_weights
-from covidcxr.data.altered import histogram, thumbnail
-from covidcxr.data.tables import read_manifest, read_split, write_table
+from covidcxr.data.altered import (
+    BINS,
+    BORDER,
+    BORDERS,
+    NO_LUNGS,
+    THUMBNAIL,
+    WHOLE,
+    histogram,
+    thumbnail,
+)
+from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.evaluate.bootstrap import share_interval
 from covidcxr.evaluate.leakage import pooled
+from covidcxr.evaluate.models import KIND, ensembles, model_text, networks
 from covidcxr.logs import progress
+from covidcxr.report.formats import interval, interval_of, listing, ratio, share, table_of
+from covidcxr.report.section import Check, KeyRow, Limit, Section, SectionTable, write_section
 from covidcxr.seeding import generator
 
 THUMB, HISTOGRAM = "thumbnail", "histogram"
@@ -36,8 +49,21 @@ SOURCES = [
     "auc",
 ]
 PENALTY = 0.01
-"""C of the regression that tells sources: one value, so that nothing is chosen on what it tells."""
+"""C of the regression that predicts sources: one value, so that nothing is chosen by its score."""
 FOLDS = 5
+MUCH = 0.5
+"""Share of the network's gain over the most frequent class from which a control is a warning."""
+TELLING = 0.9
+"""Area under the curve from which the report warns that an image gives its source away."""
+NAMES = {
+    WHOLE: "the whole image",
+    NO_LUNGS: "the image with the lungs blacked out",
+    BORDERS: f"the outer {100 * BORDER:g} % on each side",
+    THUMB: f"{THUMBNAIL} × {THUMBNAIL} pixels",
+    HISTOGRAM: f"the histogram of grey ({BINS} ranges)",
+}
+BLIND = (NO_LUNGS, BORDERS)
+"""Controls that lack what a radiologist would read."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -79,8 +105,8 @@ def control_score(
     }
 
 
-def tell_source(features: Floats, images: pd.DataFrame, seed: int) -> dict[str, Any]:
-    """Tell the source of films by logistic regression, cross-validated by patient.
+def predict_source(features: Floats, images: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """Predict the source of images by logistic regression, cross-validated by patient.
 
     Parameters
     ----------
@@ -128,12 +154,12 @@ def tell_source(features: Floats, images: pd.DataFrame, seed: int) -> dict[str, 
     }
 
 
-def told_sources(features: Floats, images: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
-    """Tell the source within each class that has several, and over all films.
+def predicted_sources(features: Floats, images: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
+    """Predict the source within each class that has several, and over all images.
 
     A source counts where it has at least `FOLDS` patients.
     """
-    scopes = [("all films", np.ones(len(images), bool))]
+    scopes = [("all images", np.ones(len(images), bool))]
     scopes += [
         (f"within {label}", (images["label"] == label).to_numpy())
         for label in dict.fromkeys(images["label"])
@@ -145,58 +171,205 @@ def told_sources(features: Floats, images: pd.DataFrame, seed: int) -> list[dict
         within = chosen & images["source"].isin(enough).to_numpy()
         if len(enough) > 1:
             names = ", ".join(sorted(enough))
-            told = tell_source(features[within], images[within], seed)
-            rows.append({"scope": scope, "sources": names, **told})
+            found = predict_source(features[within], images[within], seed)
+            rows.append({"scope": scope, "sources": names, **found})
     return rows
 
 
-def write_controls(
-    manifest: str | Path,
+@dataclass(frozen=True)
+class Settings:
+    """What the controls need of the configuration; `backbone` is that of their features."""
+
+    classes: Sequence[str]
+    backbone: str
+    seed: int
+
+
+def run(
+    tables: Sequence[str | Path],
     split: str | Path,
     images: str | Path,
-    features: Mapping[str, str | Path],
-    external: Mapping[str, tuple[str | Path, str | Path]],
-    output: str | Path,
-    output_sources: str | Path,
-    *,
-    whole: str,
-    classes: Sequence[str],
-    seed: int,
+    whole: Sequence[str | Path],
+    altered: Sequence[str | Path],
+    classification: str | Path,
+    table: str | Path,
+    sources: str | Path,
+    section: str | Path,
+    settings: Mapping[str, Any],
 ) -> None:
-    """Score the controls, and tell the sources of films.
+    """Score the controls, and predict the sources of images.
 
     Parameters
     ----------
-    manifest, split, images
+    tables, whole
+        Table of images of the run and of each external set (more sources), and the features of its
+        unaltered images by one backbone, [n, *cut].
+    split, images
         Of the run.
-    features
-        Features of one backbone by control: `whole` (unaltered) and altered films, [n, *cut].
-    external
-        Table and features (same backbone, unaltered) of each external set: more sources.
-    output
-        Table to write: control, and `control_score`; `thumbnail` and `histogram` need no features.
-    output_sources
-        Table to write: scope (`all films`, `within <class>`), sources, and `tell_source`.
-    whole
-        Name of the unaltered films in `features`.
+    altered
+        Features of the run's images without lungs, and of their borders.
+    classification
+        `classification.csv` of the run.
+    table
+        CSV to write: control, and `control_score`; `thumbnail` and `histogram` need no features.
+    sources
+        CSV to write: scope (`all images`, `within <class>`), sources, and `predict_source`.
+    section
+        Section of the report to write.
+    settings
+        See `Settings`.
     """
-    run = read_manifest(manifest).merge(read_split(split), on="image_id", validate="one_to_one")
-    pictures = open_rows(images, manifest, len(run))
-    vectors = {name: pooled(np.load(path, mmap_mode="r")) for name, path in features.items()}
-    vectors[THUMB] = np.stack([thumbnail(np.asarray(picture)) for picture in pictures])
-    vectors[HISTOGRAM] = np.stack([histogram(np.asarray(picture)) for picture in pictures])
+    options = Settings(**settings)
+    own, *external = (read_manifest(path) for path in tables)
+    vectors = [pooled(np.load(path, mmap_mode="r")) for path in whole]
+    run_images = own.merge(read_split(split), on="image_id", validate="one_to_one")
+    pictures = open_rows(images, tables[0], len(own))
+    controls = {
+        WHOLE: vectors[0],
+        **{
+            name: pooled(np.load(path, mmap_mode="r"))
+            for name, path in zip((NO_LUNGS, BORDERS), altered, strict=True)
+        },
+        THUMB: np.stack([thumbnail(np.asarray(picture)) for picture in pictures]),
+        HISTOGRAM: np.stack([histogram(np.asarray(picture)) for picture in pictures]),
+    }
     # Several jobs that each start a BLAS thread per core wait for one another for minutes.
     with threadpool_limits(1):
         rows = [
-            {"control": name, **control_score(values, run, classes, seed)}
-            for name, values in progress(list(vectors.items()), desc="controls", unit="control")
+            {"control": name, **control_score(values, run_images, options.classes, options.seed)}
+            for name, values in progress(list(controls.items()), desc="controls", unit="control")
         ]
-    tables, known = [run], [vectors[whole]]
-    for table, path in external.values():
-        tables.append(read_manifest(table))
-        known.append(pooled(np.load(path, mmap_mode="r")))
-    everything = pd.concat(tables, ignore_index=True)
-    with threadpool_limits(1):
-        told = told_sources(np.concatenate(known), everything, seed)
-    write_table(pd.DataFrame(told, columns=SOURCES), output_sources)
-    write_table(pd.DataFrame(rows, columns=CONTROLS), output)
+        everything = pd.concat([own, *external], ignore_index=True)
+        found = predicted_sources(np.concatenate(vectors), everything, options.seed)
+    scored, by_source = pd.DataFrame(rows, columns=CONTROLS), pd.DataFrame(found, columns=SOURCES)
+    write_table(scored, table)
+    write_table(by_source, sources)
+    models = networks(read_table(classification, [*KIND, "model", "split"], ["n", "accuracy"]))
+    test = ensembles(models[models["split"] == "test"])
+    best = test.iloc[int(test["accuracy"].argmax())]
+    write_section(section, section_of(scored, by_source, best, options.backbone))
+
+
+def section_of(
+    controls: pd.DataFrame, sources: pd.DataFrame, best: "pd.Series[Any]", backbone: str
+) -> Section:
+    """Say what predicts the label without the lungs, and how well the source is predicted.
+
+    Parameters
+    ----------
+    controls, sources
+        The tables that `run` writes.
+    best
+        Row of `classification.csv` of the network most accurate on the test set.
+    """
+    rows = controls.set_index("control")
+    blind, kept = rows.loc[list(BLIND)], rows.loc[[THUMB, HISTOGRAM]]
+    row = blind.iloc[int(blind["accuracy"].argmax())]
+    name, model = NAMES[str(row.name)], model_text(*best[KIND])
+    shown = rows.drop(columns="penalty").assign(accuracy=interval_of(rows, "accuracy"))
+    shown = shown.reset_index()[["control", "n", "accuracy", "majority"]]
+    shown["control"] = shown["control"].map(NAMES)
+    shown.loc[len(shown)] = [f"{model}, ensemble", best["n"], ratio(best["accuracy"]), np.nan]
+    return Section(
+        ident="shortcuts",
+        title="Shortcut controls",
+        part="validity",
+        paragraphs=(
+            f"Without the lungs, {name} still gives the label with an accuracy of "
+            f"{_accuracy(row)}; the most frequent class alone gives {ratio(row['majority'])}, the "
+            f"best network ({model}, ensemble) {ratio(best['accuracy'])}. Simple baselines that "
+            "keep the lungs: "
+            + ", ".join(f"{NAMES[str(n)]} {_accuracy(one)}" for n, one in kept.iterrows())
+            + ".",
+            _sources_text(sources),
+        ),
+        method=(
+            "Each control is a logistic regression in the run’s own folds, scored on its test set; "
+            f"whole images, images without lungs and borders are read by {backbone}. Lungs are "
+            "found in the same way for all images. What is left of an image without lungs shows "
+            "the chest’s size and framing, and the black region its lungs’ outline.",
+        ),
+        checks=(check(blind, float(best["accuracy"]), model),),
+        limits=tuple(source_limits(sources)),
+        key_rows=(KeyRow("Best shortcut control, accuracy", _accuracy(row), name),),
+        tables=(
+            SectionTable(
+                "controls",
+                "Accuracy on the test set of controls that lack the lungs, and of simple baselines "
+                "(95 % intervals, patients resampled)",
+                table_of(
+                    shown,
+                    {"control": "Seen", "majority": "Most frequent class"},
+                    {"accuracy": str},
+                    emphasised=[len(shown) - 1],
+                ),
+            ),
+            SectionTable(
+                "sources",
+                "How well the source of an image is predicted, cross-validated by patient",
+                table_of(
+                    sources.assign(accuracy=interval_of(sources, "accuracy")).drop(
+                        columns=["accuracy_low", "accuracy_high"]
+                    ),
+                    {"majority": "Largest source", "auc": "AUC"},
+                    {"accuracy": str},
+                ),
+            ),
+        )[: 1 + bool(len(sources))],
+    )
+
+
+def check(blind: pd.DataFrame, best: float, model: str) -> Check:
+    """Warn where images without lungs give much of what the best network gains over chance.
+
+    Parameters
+    ----------
+    blind
+        The controls `BLIND`, indexed by name.
+    best
+        Accuracy of that network.
+    """
+    found = []
+    for name, row in blind.iterrows():
+        gain, whole = row["accuracy"] - row["majority"], best - row["majority"]
+        if row["accuracy_low"] > row["majority"] and gain >= MUCH * whole:
+            much = "all" if gain >= whole else share(gain / whole)
+            found.append(f"{NAMES[str(name)]} {ratio(row['accuracy'])} ({much} of the gain)")
+    row = blind.iloc[int(blind["accuracy"].argmax())]
+    if found:
+        text = f"The label is predicted without the lungs: {listing(found)}"
+    else:
+        text = f"Without the lungs accuracy is {ratio(row['accuracy'])} at most"
+    text += f"; the best network ({model}) has {ratio(best)}, the most frequent class "
+    return Check("Shortcuts", "warning" if found else "pass", f"{text}{ratio(row['majority'])}.")
+
+
+def source_limits(sources: pd.DataFrame) -> list[Limit]:
+    """Return a limit for each class within which an image gives its source away."""
+    within = sources[sources["scope"].str.startswith("within") & (sources["auc"] >= TELLING)]
+    return [
+        Limit(
+            f"The source of an image ({row['sources']}) is predicted {row['scope']} with an area "
+            f"under the curve of {ratio(row['auc'])}: the collections differ in more than disease.",
+        )
+        for _, row in within.iterrows()
+    ]
+
+
+def _sources_text(sources: pd.DataFrame) -> str:
+    if sources.empty:
+        return "All images are of one source: there is none to predict."
+    found = listing(
+        f"{row['scope']} {_accuracy(row)} (largest source {ratio(row['majority'])})"
+        for _, row in sources.iterrows()
+    )
+    text = (
+        f"The source of an image is predicted from the same features with an accuracy of: {found}."
+    )
+    if not sources["scope"].str.startswith("within").any():
+        text += " No class has images of two sources, so within a class it is open."
+    return text
+
+
+def _accuracy(row: "pd.Series[Any]") -> str:
+    return interval(row["accuracy"], row["accuracy_low"], row["accuracy_high"])

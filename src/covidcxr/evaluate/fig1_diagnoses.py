@@ -24,9 +24,7 @@ LABEL_WIDTH = 34
 BAR_INCHES = 0.19
 
 
-def write_fig1_diagnoses(
-    collections: str | Path, manifest: str | Path, png: str | Path, svg: str | Path
-) -> None:
+def run(collections: str | Path, manifest: str | Path, png: str | Path, svg: str | Path) -> None:
     """Draw how many images of each diagnosis and view the raw collections list.
 
     Parameters

@@ -154,18 +154,21 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
     axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "black", "lw": 0.8})
 
 
-def write_fig3_architecture(
-    models: Sequence[tuple[str, str | Path]], png: str | Path, svg: str | Path
+def run(
+    models: Sequence[str | Path], png: str | Path, svg: str | Path, *, backbones: Sequence[str]
 ) -> None:
     """Write figure 3.
 
     Parameters
     ----------
     models
-        (backbone, complete model `.keras`), one for each backbone.
+        Complete model (`.keras`) of each of `backbones`.
     png, svg
         Files to write.
     """
-    architectures = [describe(name, keras.models.load_model(path)) for name, path in models]
+    architectures = [
+        describe(name, keras.models.load_model(path))
+        for name, path in zip(backbones, models, strict=True)
+    ]
     with figure_style():
         save_figure(draw(architectures), png, svg)

@@ -1,6 +1,6 @@
 """Figure 4: training and validation loss of every backbone and augmentation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,63 +10,56 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from covidcxr.classify.predictions import NETWORK
 from covidcxr.data.tables import read_table
 from covidcxr.errors import InputError
+from covidcxr.evaluate.models import Kind, model_text
+from covidcxr.evaluate.panels import panel_grid
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 
 COLUMNS = ["epoch", "loss", "val_loss", "best"]
 CURVES = {"loss": ("training", PALETTE[0]), "val_loss": ("validation", PALETTE[5])}
 
-Histories = Mapping[tuple[str, str], list[pd.DataFrame]]
-"""Histories of the folds, by backbone and augmentation."""
 
-
-def write_fig4_loss(
-    histories: Iterable[tuple[str, str, str | Path]], png: str | Path, svg: str | Path
+def run(
+    histories: Sequence[str | Path],
+    png: str | Path,
+    svg: str | Path,
+    *,
+    models: Sequence[tuple[str, str]],
 ) -> None:
     """Draw the loss of every fold and their mean, one panel a backbone and augmentation.
 
     Parameters
     ----------
     histories
-        (backbone, augmentation, path of the training history) of every fold's model.
+        Training history of every fold's network.
     png, svg
         Figures to write.
+    models
+        Backbone and augmentation of each of `histories`.
 
     Raises
     ------
     InputError
         If a history lacks a column or has no epochs.
     """
-    read: dict[tuple[str, str], list[pd.DataFrame]] = {}
-    for backbone, augmentation, path in histories:
+    read: dict[Kind, list[pd.DataFrame]] = {}
+    for (backbone, augmentation), path in zip(models, histories, strict=True):
         history = read_table(path, COLUMNS, COLUMNS)
         if history.empty:
-            raise InputError(f"{path} has no epochs: train that fold anew")
-        read.setdefault((backbone, augmentation), []).append(history)
+            raise InputError(f"{path} has no epochs: delete it and run again")
+        read.setdefault((backbone, augmentation, NETWORK), []).append(history)
     with figure_style():
         save_figure(draw_losses(read), png, svg)
 
 
-def draw_losses(histories: Histories) -> Figure:
-    """Draw a grid of panels, backbones down and augmentations across."""
-    backbones = list(dict.fromkeys(backbone for backbone, _ in histories))
-    augmentations = list(dict.fromkeys(augmentation for _, augmentation in histories))
-    figure = Figure(figsize=(max(4.0, 2.6 * len(augmentations) + 0.6), 1.9 * len(backbones) + 0.6))
-    axes = figure.subplots(
-        len(backbones),
-        len(augmentations),
-        sharex=True,
-        sharey="row",
-        squeeze=False,
-    )
-    for line, backbone in zip(axes, backbones, strict=True):
-        for ax, augmentation in zip(line, augmentations, strict=True):
-            if (backbone, augmentation) not in histories:
-                ax.set_axis_off()
-                continue
-            ax.set_title(f"{backbone} {augmentation}")
-            _draw_folds(ax, histories[backbone, augmentation])
+def draw_losses(histories: Mapping[Kind, list[pd.DataFrame]]) -> Figure:
+    """Draw a panel for each kind of model from the histories of its folds."""
+    figure, axes = panel_grid(histories, width=2.6, height=1.6, sharey="row")
+    for kind, ax in axes.items():
+        ax.set_title(model_text(*kind))
+        _draw_folds(ax, histories[kind])
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel("cross-entropy loss", fontsize=9)
     figure.legend(handles=_legend(), loc="outside upper center", ncols=2)

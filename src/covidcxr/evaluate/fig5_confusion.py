@@ -1,7 +1,7 @@
 """Figure 5: confusion matrices of the ensembles on the test set."""
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
-from covidcxr.data.tables import read_split
-from covidcxr.evaluate.classification import ENSEMBLE, Predictions, read_predictions
+from covidcxr.classify.predictions import read_predictions
+from covidcxr.evaluate.models import Kind, by_kind, ensembles, model_text, networks, of_study
+from covidcxr.evaluate.panels import panel_grid
 from covidcxr.evaluate.style import figure_style, save_figure
 
 LABEL_WIDTH = 14
@@ -21,42 +22,25 @@ LETTER_INCHES = 0.075
 TITLE_INCHES = 2.0
 
 
-def write_fig5_confusion(
-    ensembles: Iterable[tuple[str, str, str | Path]],
-    split: str | Path,
-    png: str | Path,
-    svg: str | Path,
-    *,
-    classes: Sequence[str],
+def run(
+    predictions: str | Path, png: str | Path, svg: str | Path, *, classes: Sequence[str]
 ) -> None:
-    """Draw the confusion matrix of every ensemble on the test set.
+    """Draw the confusion matrix of every network's ensemble on the test set.
 
     Parameters
     ----------
-    ensembles
-        (backbone, augmentation, path of the ensemble's predictions).
-    split
-        `split.csv` of the run.
+    predictions
+        All predictions of the run.
     png, svg
         Figures to write.
     classes
         Class names in table order.
-
-    Raises
-    ------
-    InputError
-        If predictions are missing, double or faulty.
     """
-    folds = read_split(split)
-    matrices = {}
-    for backbone, augmentation, path in ensembles:
-        frame = read_predictions(
-            Predictions(backbone, augmentation, ENSEMBLE, path), folds, classes
-        )
-        test = frame[frame["split"] == "test"]
-        matrices[backbone, augmentation] = confusion(
-            test["label"].to_numpy(), test["predicted"].to_numpy(), classes
-        )
+    own = ensembles(networks(of_study(read_predictions(predictions, classes))))
+    matrices = {
+        kind: confusion(test["label"].to_numpy(), test["predicted"].to_numpy(), classes)
+        for kind, test in by_kind(own[own["set"] == "test"])
+    }
     with figure_style():
         save_figure(draw_matrices(matrices, classes), png, svg)
 
@@ -68,45 +52,23 @@ def confusion(
     return confusion_matrix(predicted, truth, labels=list(classes)).astype(np.int64)
 
 
-def draw_matrices(
-    matrices: Mapping[tuple[str, str], npt.NDArray[np.int64]], classes: Sequence[str]
-) -> Figure:
+def draw_matrices(matrices: Mapping[Kind, npt.NDArray[np.int64]], classes: Sequence[str]) -> Figure:
     """Draw a grid of matrices, backbones down and augmentations across.
 
     Parameters
     ----------
     matrices
-        int64 [predicted, true] by backbone and augmentation.
+        int64 [predicted, true] by kind of model.
     classes
         Class names in the order of the matrices.
     """
-    backbones = list(dict.fromkeys(backbone for backbone, _ in matrices))
-    augmentations = list(dict.fromkeys(augmentation for _, augmentation in matrices))
     side = _side(len(classes))
-    figure = Figure(
-        figsize=(
-            (max(side, TITLE_INCHES) + 0.2) * len(augmentations) + 1.2,
-            (side + 0.5) * len(backbones) + 0.9,
-        )
-    )
-    axes = figure.subplots(
-        len(backbones),
-        len(augmentations),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-    )
-    for line, backbone in zip(axes, backbones, strict=True):
-        for ax, augmentation in zip(line, augmentations, strict=True):
-            if (backbone, augmentation) not in matrices:
-                ax.set_axis_off()
-                continue
-            matrix = matrices[backbone, augmentation]
-            right, total = int(np.trace(matrix)), int(matrix.sum())
-            ax.set_title(
-                f"{backbone} {augmentation}\naccuracy {right / total:.3f} ({right:,} of {total:,})"
-            )
-            _draw_matrix(ax, matrix, classes)
+    figure, axes = panel_grid(matrices, width=max(side, TITLE_INCHES) + 0.2, height=side)
+    for kind, ax in axes.items():
+        matrix = matrices[kind]
+        right, total = int(np.trace(matrix)), int(matrix.sum())
+        ax.set_title(f"{model_text(*kind)}\naccuracy {right / total:.3f} ({right:,} of {total:,})")
+        _draw_matrix(ax, matrix, classes)
     figure.supxlabel("true class", fontsize=9)
     figure.supylabel("predicted class", fontsize=9)
     return figure

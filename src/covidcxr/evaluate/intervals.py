@@ -1,200 +1,109 @@
-"""How sure each measure of each model is: patient-clustered intervals, spread over folds."""
+"""How sure each measure of each model is: intervals on the test set, spread over folds."""
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.data.tables import read_split, write_table
-from covidcxr.evaluate import metrics
-from covidcxr.evaluate.bootstrap import (
-    REPLICATES,
-    Floats,
-    estimate_of,
-    exact_bounds,
-    percentile_bounds,
-    resampled,
-)
-from covidcxr.evaluate.classification import ENSEMBLE, Predictions, read_predictions
-from covidcxr.logs import progress
-from covidcxr.seeding import generator
+from covidcxr.classify.predictions import ENSEMBLE
+from covidcxr.data.tables import write_table
+from covidcxr.evaluate.models import KIND, ensembles, model_text, of_study
+from covidcxr.evaluate.scores import BY_CLASS, NUMBERS, OVERALL, read_scores
+from covidcxr.report.formats import THIN, heading, interval, ratio, some, table_of
+from covidcxr.report.section import Section, SectionTable, write_section
 
-COLUMNS = (
-    "backbone",
-    "augmentation",
-    "model",
-    "metric",
-    "class",
-    "estimate",
-    "low",
-    "high",
-    "n",
-    "patients",
-    "method",
-    "fold_mean",
-    "fold_sd",
-)
-KEY = ["backbone", "augmentation", "metric", "class"]
-OVERALL = ("accuracy", "balanced_accuracy", "macro_f1")
-BY_CLASS = ("sensitivity", "specificity", "precision", "auc")
-SHARES = ("accuracy", "sensitivity", "specificity", "precision")
-"""Measures that are a share of images, for which exact bounds exist where all or none count."""
+COLUMNS = [*KIND, "model", "metric", "class", *NUMBERS, "method", "fold_mean", "fold_sd"]
 
 
-def write_intervals(
-    predictions: Iterable[tuple[str, str, str, str | Path]],
-    split: str | Path,
-    output: str | Path,
-    *,
-    classes: Sequence[str],
-    seed: int,
-    replicates: int = REPLICATES,
-) -> None:
-    """Write every model's measures on the test set with 95 % patient-clustered intervals.
-
-    All models are scored on the same resamples of patients.
+def run(scores: str | Path, table: str | Path, section: str | Path) -> None:
+    """Write the intervals of all of the run's models on the test set.
 
     Parameters
     ----------
-    predictions
-        (backbone, augmentation, model, path of the predictions) of every model.
-    split
-        `split.csv` of the run.
-    output
-        Table to write, `COLUMNS`, a row for each model, measure and class; `class` is empty for
-        accuracy, balanced accuracy and macro F1. See `measured`; `fold_mean` and `fold_sd` stand in
-        the ensembles' rows: mean and standard deviation of the same measure over the folds' models
-        on the test set.
-    classes
-        Class names in table order.
-    seed
-        The run's seed.
-    replicates
-        Resamples.
-
-    Raises
-    ------
-    InputError
-        If predictions are missing, double or faulty.
+    scores
+        `scores.csv` of the run.
+    table
+        CSV to write, see `with_folds`.
+    section
+        Section of the report to write.
     """
-    folds = read_split(split)
-    records = [Predictions(*record) for record in predictions]
-    parts = []
-    for record in progress(records, desc="intervals", unit="model"):
-        frame = read_predictions(record, folds, classes)
-        rows = measured(
-            frame[frame["split"] == "test"],
-            classes,
-            generator(seed, "intervals"),
-            replicates=replicates,
-        )
-        rows.insert(0, "backbone", record.backbone)
-        rows.insert(1, "augmentation", record.augmentation)
-        rows.insert(2, "model", record.model)
-        parts.append(rows)
-    write_table(with_folds(pd.concat(parts, ignore_index=True))[list(COLUMNS)], output)
+    own = of_study(read_scores(scores))
+    found = with_folds(own[(own["set"] == "test") & (own["group"] == "")])
+    write_table(found, table)
+    write_section(section, section_of(ensembles(found)))
 
 
-def measured(
-    test: pd.DataFrame,
-    classes: Sequence[str],
-    rng: np.random.Generator,
-    *,
-    replicates: int = REPLICATES,
-) -> pd.DataFrame:
-    """Return each measure of one model with its interval.
+def with_folds(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return `COLUMNS`: `scores` with the spread over the folds' models in the ensembles' rows.
+
+    fold_mean and fold_sd are mean and standard deviation of the same measure over the folds.
+    """
+    key = [*KIND, "metric", "class"]
+    single = scores[scores["model"] != ENSEMBLE]
+    spread = single.groupby(key, sort=False)["estimate"].agg(fold_mean="mean", fold_sd="std")
+    joined = scores.join(spread, on=key)
+    joined.loc[joined["model"] != ENSEMBLE, ["fold_mean", "fold_sd"]] = float("nan")
+    return joined[COLUMNS]
+
+
+def section_of(found: pd.DataFrame) -> Section:
+    """Show every measure of the ensembles with its interval.
 
     Parameters
     ----------
-    test
-        patient_id, label, predicted and p_<class> of the test images.
-    rng
-        Draws the patients.
-
-    Returns
-    -------
-    DataFrame: metric, class, estimate, low, high (all in 0..1), n and patients (images that the
-    measure counts, and their patients: for the sensitivity of a class those of the class, for its
-    specificity the others, for its precision those called so), and method. `bootstrap`: percentiles
-    of resampled patients. `exact`: Clopper-Pearson bounds over patients, for a share of 0 or 1,
-    where resamples do not differ. Empty: no interval, since resamples do not differ (an AUC of 1)
-    or the measure is undefined.
+    found
+        `with_folds` of the ensembles.
     """
-    truth = metrics.class_positions(test["label"].tolist(), classes)
-    called = metrics.class_positions(test["predicted"].tolist(), classes)
-    scores = test[[f"p_{name}" for name in classes]].to_numpy(np.float64)
-    patients = test["patient_id"].to_numpy()
-
-    def statistic(weights: Floats) -> Floats:
-        return _vector(weights, truth, called, scores)
-
-    estimates = estimate_of(statistic, len(test))
-    low, high = percentile_bounds(resampled(statistic, patients, rng, replicates))
-    everything = np.ones(len(test), bool)
-    counted = [everything] * len(OVERALL) + [
-        where
-        for k in range(len(classes))
-        for where in (truth == k, truth != k, called == k, everything)
-    ]
-    names = [(metric, "") for metric in OVERALL] + [
-        (metric, name) for name in classes for metric in BY_CLASS
-    ]
-    rows = []
-    for (metric, name), estimate, lowest, highest, where in zip(
-        names, estimates, low, high, counted, strict=True
-    ):
-        seen = len(np.unique(patients[where]))
-        bounds, method = _bounds(metric, float(estimate), float(lowest), float(highest), seen)
-        rows.append((metric, name, estimate, *bounds, int(where.sum()), seen, method))
-    return pd.DataFrame(rows, columns=list(COLUMNS[3:11]))
-
-
-def with_folds(table: pd.DataFrame) -> pd.DataFrame:
-    """Add fold_mean and fold_sd to the ensembles' rows of a table of intervals."""
-    single = table[table["model"] != ENSEMBLE]
-    spread = single.groupby(KEY, sort=False)["estimate"].agg(fold_mean="mean", fold_sd="std")
-    joined = table.join(spread, on=KEY)
-    joined.loc[joined["model"] != ENSEMBLE, ["fold_mean", "fold_sd"]] = np.nan
-    return joined
-
-
-def _vector(
-    weights: Floats,
-    truth: npt.NDArray[np.int64],
-    called: npt.NDArray[np.int64],
-    scores: Floats,
-) -> Floats:
-    """Return all measures side by side, in the order of `measured`: [resamples, measures]."""
-    count = scores.shape[1]
-    matrices = metrics.confusions(weights, truth, called, count)
-    areas = np.stack([metrics.auc(weights, scores[:, k], truth == k) for k in range(count)], axis=1)
-    by_class = np.stack(
-        [
-            metrics.sensitivity(matrices),
-            metrics.specificity(matrices),
-            metrics.precision(matrices),
-            areas,
+    cells = found.assign(
+        name=[model_text(*kind) for kind in found[KIND].itertuples(index=False)],
+        text=[
+            interval(*row) + ("*" if method == "exact" else "")
+            for *row, method in found[["estimate", "low", "high", "method"]].itertuples(index=False)
         ],
-        axis=2,
-    )
-    overall = np.stack(
-        [
-            metrics.accuracy(matrices),
-            metrics.balanced_accuracy(matrices),
-            metrics.macro_f1(matrices),
+        folds=[
+            f"{ratio(mean)} ± {ratio(sd)}"
+            for mean, sd in found[["fold_mean", "fold_sd"]].itertuples(index=False)
         ],
-        axis=1,
     )
-    return np.concatenate([overall, by_class.reshape(len(weights), -1)], axis=1)
-
-
-def _bounds(
-    metric: str, estimate: float, low: float, high: float, patients: int
-) -> tuple[tuple[float, float], str]:
-    if metric in SHARES and estimate in (0.0, 1.0):
-        return exact_bounds(estimate, patients), "exact"
-    if np.isnan(estimate) or low == high:
-        return (np.nan, np.nan), ""
-    return (low, high), "bootstrap"
+    models = cells["name"].unique()
+    overall = cells[cells["class"] == ""].pivot(
+        index="name", columns="metric", values=["text", "folds"]
+    )
+    columns = {("text", metric): heading(metric) for metric in OVERALL}
+    columns |= {("folds", metric): f"{heading(metric)}, folds" for metric in OVERALL}
+    overall = overall.loc[models, list(columns)].set_axis(list(columns.values()), axis="columns")
+    by_class = cells[cells["class"] != ""]
+    rows = pd.MultiIndex.from_frame(by_class[["name", "class"]].drop_duplicates())
+    by_class = by_class.pivot(index=["name", "class"], columns="metric", values="text")
+    by_class = by_class.loc[rows, list(BY_CLASS)].reset_index()
+    labels = {"name": "Model", "auc": "AUC"} | {str(name): str(name) for name in overall.columns}
+    accuracy = found[found["metric"] == "accuracy"].iloc[0]
+    return Section(
+        ident="intervals",
+        title="How sure the results are",
+        part="performance",
+        folded=True,
+        method=(
+            f"Intervals: the {some(accuracy['patients'], 'patient')} of the "
+            f"{some(accuracy['n'], 'test image')} are resampled with replacement, each with all "
+            f"images, and the central 95{THIN}% of the results are given; all models see the same "
+            "resamples. Where all images are right (or none), resamples do not differ and the "
+            "bootstrap would claim certainty: exact (Clopper–Pearson) bounds over patients stand "
+            "there, marked by an asterisk, and no interval for an AUC of 1. The intervals say how "
+            "far other patients of the same collections might move a result. They do not cover "
+            "another hospital, nor the choice of the best model by the same test set.",
+        ),
+        tables=(
+            SectionTable(
+                "intervals_overall",
+                f"Ensembles on the test set: each measure with its 95{THIN}% interval, and the "
+                "mean ± standard deviation over the folds' models.",
+                table_of(overall.reset_index(), labels),
+            ),
+            SectionTable(
+                "intervals_by_class",
+                "Ensembles on the test set, one class against the others: each measure with its 95"
+                f"{THIN}% interval. An asterisk marks exact bounds.",
+                table_of(by_class, labels),
+            ),
+        ),
+    )

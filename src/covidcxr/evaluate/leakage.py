@@ -7,7 +7,7 @@ cannot decide: measured on 742 films (docs/audits.md), a film and its copy saved
 alike to the EfficientNetB0 stand-in or to random weights than films of different patients.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,8 @@ from covidcxr.data.examination import HASH_BITS, MAX_DISTANCE, perceptual_hash
 from covidcxr.data.source import open_source
 from covidcxr.data.tables import read_manifest, read_split, write_table
 from covidcxr.logs import progress
+from covidcxr.report.formats import count, listing, ratio, some, table_of
+from covidcxr.report.section import Check, Section, SectionTable, write_section
 
 NEIGHBOURS = 3
 """Nearest images by features, on other sides, that are proposed for each image."""
@@ -39,6 +41,13 @@ SIDE = 96
 FINDINGS = ["check", "between", "image_a", "image_b", "patient_a", "patient_b", "value", "unit"]
 SUMMARY = ["check", "between", "compared", "found"]
 PATIENT, HASH, COPY = "patient", "perceptual hash", "registration"
+NAMES = {
+    PATIENT: "patients on both sides",
+    HASH: "pairs with like perceptual hashes",
+    COPY: "pairs that register as one image",
+}
+LISTED = 50
+"""Findings that the report lists at most."""
 UNITS = {PATIENT: "", HASH: f"of {HASH_BITS} bits differ", COPY: "correlation"}
 
 Pictures = npt.NDArray[np.uint8]
@@ -218,51 +227,105 @@ def pooled(features: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     return np.asarray(features, np.float64).mean(axis=tuple(range(1, features.ndim - 1)))
 
 
-def write_leakage(
-    manifest: str | Path,
+def run(
+    tables: Sequence[str | Path],
+    images: Sequence[str | Path],
+    features: Sequence[str | Path],
     split: str | Path,
-    images: str | Path,
-    features: str | Path,
-    external: Mapping[str, tuple[str | Path, str | Path, str | Path]],
-    output: str | Path,
-    output_summary: str | Path,
+    findings: str | Path,
+    summary: str | Path,
+    section: str | Path,
     *,
+    backbone: str,
+    sets: Sequence[str],
     sources: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Audit a run and its external sets (`audit`) and write findings and summary.
 
     Parameters
     ----------
-    manifest, split
+    tables, images, features
+        Of the run and of each external set: table of images; uint8 [n, size, size] in its order;
+        and features of one backbone in its order.
+    split
         Of the run.
-    images, features
-        Of the manifest, rows in its order: uint8 [n, size, size], and `clean.npy` of a backbone.
-    external
-        Of each external set: its table, images and features of the same backbone.
+    findings, summary, section
+        CSV files, and the section of the report, to write.
+    backbone
+        Whose features they are.
+    sets
+        Names of the external sets.
     sources
         The config's sources, by which a patient's collection is known.
     """
-    run = read_manifest(manifest).merge(read_split(split), on="image_id", validate="one_to_one")
-    run["place"] = [
+    own, *external = (read_manifest(path) for path in tables)
+    own = own.merge(read_split(split), on="image_id", validate="one_to_one")
+    own["place"] = [
         "test" if part == "test" else f"fold {fold}"
-        for part, fold in zip(run["split"], run["fold"], strict=True)
+        for part, fold in zip(own["split"], own["fold"], strict=True)
     ]
-    tables = [run]
-    pictures, vectors = [np.load(images)], [pooled(np.load(features, mmap_mode="r"))]
-    for name, (table, set_images, set_features) in external.items():
-        tables.append(read_manifest(table).assign(place=name))
-        pictures.append(np.load(set_images))
-        vectors.append(pooled(np.load(set_features, mmap_mode="r")))
-    everything = pd.concat(tables, ignore_index=True)
+    named = [table.assign(place=name) for name, table in zip(sets, external, strict=True)]
+    everything = pd.concat([own, *named], ignore_index=True)
     everything["person"] = [
         f"{open_source(sources[source]).collection}:{patient.removeprefix(f'{source}:')}"
         for source, patient in zip(everything["source"], everything["patient_id"], strict=True)
     ]
     cohort = Cohort(
         everything[["image_id", "person", "place"]],
-        np.concatenate(pictures),
-        np.concatenate(vectors),
+        np.concatenate([np.load(path) for path in images]),
+        np.concatenate([pooled(np.load(path, mmap_mode="r")) for path in features]),
     )
-    findings, summary = audit(cohort)
-    write_table(findings, output)
-    write_table(summary, output_summary)
+    found, counts = audit(cohort)
+    write_table(found, findings)
+    write_table(counts, summary)
+    write_section(section, section_of(found, counts, backbone))
+
+
+def section_of(findings: pd.DataFrame, summary: pd.DataFrame, backbone: str) -> Section:
+    """Say what the audit found."""
+    found = [
+        f"between {boundary} "
+        + listing(
+            f"{count(number)} {NAMES[check]}"
+            for check, number in zip(rows["check"], rows["found"], strict=True)
+        )
+        for boundary, rows in summary[summary["found"] > 0].groupby("between", sort=False)
+    ]
+    nothing = "No patient and no copy of an image stands on two sides."
+    first = f"Leakage: {'; '.join(found)}." if found else nothing
+    compared = [
+        some(number, "patient" if check == PATIENT else "pair")
+        for check, number in zip(summary["check"], summary["compared"], strict=True)
+    ]
+    more = f" (the first {LISTED} of {count(len(findings))})" if len(findings) > LISTED else ""
+    columns = ["between", "check", "image_a", "image_b", "value", "unit"]
+    return Section(
+        ident="leakage",
+        title="Leakage audit",
+        part="validity",
+        paragraphs=(first,),
+        method=(
+            "Sides are the test set, each fold and each external set. Patients are compared by "
+            "collection, perceptual hashes between all images; for crops and turned copies, which "
+            f"a hash misses, each image’s nearest neighbours by {backbone} features are registered "
+            f"on it, and a correlation of {ratio(REGISTERED)} counts as one image. Images that "
+            "show one patient under two numbers without being copies are not found.",
+        ),
+        checks=(Check("Leakage", "warning" if found else "pass", first),),
+        tables=(
+            SectionTable(
+                "leakage_summary",
+                "What was compared and found",
+                table_of(summary[["between", "check", "found"]].assign(compared=compared)),
+            ),
+            SectionTable(
+                "leakage",
+                f"Findings of the leakage audit{more}",
+                table_of(
+                    findings[columns].head(LISTED),
+                    {"image_a": "Image", "image_b": "Other image"},
+                    {"value": "{:g}".format},
+                ),
+            ),
+        )[: 1 + bool(len(findings))],
+    )

@@ -61,10 +61,18 @@ def balanced_accuracy(matrices: Floats) -> Floats:
     return _mean_of_defined(sensitivity(matrices))
 
 
+def f1(matrices: Floats) -> Floats:
+    """Return each class' harmonic mean of precision and sensitivity, [resamples, K].
+
+    Defined where the class occurs, as truth or as prediction.
+    """
+    both = matrices.sum(axis=2) + matrices.sum(axis=1)
+    return _divided(2 * _diagonal(matrices), both)
+
+
 def macro_f1(matrices: Floats) -> Floats:
     """Return the mean F1 over the classes that occur, as truth or as prediction, [resamples]."""
-    both = matrices.sum(axis=2) + matrices.sum(axis=1)
-    return _mean_of_defined(_divided(2 * _diagonal(matrices), both))
+    return _mean_of_defined(f1(matrices))
 
 
 def auc(weights: Floats, scores: Floats, positive: npt.NDArray[np.bool_]) -> Floats:

@@ -1,7 +1,7 @@
 """Size of every trained model: its file and its parameters."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -13,16 +13,20 @@ from covidcxr.errors import InputError
 BYTES_PER_MB = 1e6
 
 
-def write_model_table(models: Iterable[tuple[str, str, str | Path]], output: str | Path) -> None:
+def run(
+    files: Sequence[str | Path], table: str | Path, *, models: Sequence[tuple[str, str]]
+) -> None:
     """Write `models.csv`: backbone, augmentation, size_mb, parameters, trainable_parameters.
 
     Parameters
     ----------
+    files
+        A complete model (`.keras`) of each of `models`. Those of all folds are of one size, so one
+        of them stands for all.
     models
-        (backbone, augmentation, path of a complete model, `.keras`), in the order of the rows. The
-        models of all folds are of one size, so one of them stands for all.
-    output
-        Table to write. `size_mb` is the file's size in megabytes of 1e6 bytes; `parameters` counts
+        Backbone and augmentation of each, in the order of the rows.
+    table
+        CSV to write. `size_mb` is the file's size in megabytes of 1e6 bytes; `parameters` counts
         all weights, `trainable_parameters` those that training changes.
 
     Raises
@@ -32,9 +36,9 @@ def write_model_table(models: Iterable[tuple[str, str, str | Path]], output: str
     """
     rows = [
         {"backbone": backbone, "augmentation": augmentation, **model_size(path)}
-        for backbone, augmentation, path in models
+        for (backbone, augmentation), path in zip(models, files, strict=True)
     ]
-    write_table(pd.DataFrame(rows), output)
+    write_table(pd.DataFrame(rows), table)
 
 
 def model_size(path: str | Path) -> dict[str, float | int]:

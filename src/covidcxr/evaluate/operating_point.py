@@ -1,7 +1,7 @@
 """One class against the others: a threshold chosen on validation, applied once to the test set."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,29 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from sklearn.metrics import roc_curve
 
-from covidcxr.data.tables import read_split, write_table
+from covidcxr.classify.predictions import read_predictions
+from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import REPLICATES, Floats, share_interval
-from covidcxr.evaluate.classification import ENSEMBLE, Predictions, read_predictions
-from covidcxr.evaluate.panels import Kind, panel_grid, panel_title
+from covidcxr.evaluate.models import (
+    Kind,
+    by_kind,
+    ensembles,
+    model_text,
+    named,
+    networks,
+    of_study,
+    with_model,
+)
+from covidcxr.evaluate.panels import panel_grid
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.logs import progress
+from covidcxr.report.formats import THIN, Table, interval, interval_of, ratio, share, some, table_of
+from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator
 
 PREVALENCES = (0.01, 0.05, 0.20)
+SIDES = ("sensitivity", "specificity")
 JOINT_LEVEL = 0.975
 """Level of sensitivity and specificity from whose bounds those of predictive values follow: both
 hold together in at least 95 of 100 (Bonferroni)."""
@@ -30,75 +43,89 @@ Curve = tuple[Floats, Floats]
 """Share of the other images called the class (1 - specificity), and sensitivity, both rising."""
 
 
-def write_operating_point(
-    ensembles: Iterable[tuple[str, str, str | Path]],
-    split: str | Path,
-    output_points: str | Path,
-    output_values: str | Path,
+def run(
+    predictions: str | Path,
+    points: str | Path,
+    predictive: str | Path,
     png: str | Path,
     svg: str | Path,
+    section: str | Path,
     *,
     classes: Sequence[str],
     target: str,
-    sensitivity: float,
+    goal: Mapping[str, float | None],
     seed: int,
-    specificity: float | None = None,
-    replicates: int = REPLICATES,
 ) -> None:
-    """Choose each ensemble's threshold on out-of-fold predictions and apply it to the test set.
+    """Choose each ensemble's threshold on out-of-fold predictions and apply it to all other sets.
 
     Parameters
     ----------
-    ensembles
-        (backbone, augmentation, path of the ensemble's predictions).
-    split
-        `split.csv` of the run.
-    output_points
-        Table to write: backbone, augmentation, class, asked, asked_of (sensitivity or
-        specificity), and what `applied` returns.
-    output_values
-        Table to write: backbone, augmentation, class, and what `predictive_values` returns.
-    png, svg
-        Figures to write.
+    predictions
+        All predictions of the run.
+    points
+        CSV to write: backbone, augmentation, classifier, class, set (`test` and external ones),
+        asked, asked_of (sensitivity or specificity), threshold, validation_sensitivity,
+        validation_specificity, validation_n, and what `applied` returns.
+    predictive
+        CSV to write: backbone, augmentation, classifier, class, and what `predictive_values`
+        returns for the test set.
+    png, svg, section
+        Figures and section of the report to write.
     classes
         Class names in table order.
     target
         The class to be found.
-    sensitivity
-        Asked of the threshold on the out-of-fold predictions, in (0, 1].
+    goal
+        `sensitivity`, or if it is not None `specificity`, asked of the threshold on the out-of-fold
+        predictions, in (0, 1].
     seed
         The run's seed.
-    specificity
-        Asked instead of a sensitivity, in (0, 1].
 
     Raises
     ------
     InputError
-        If predictions are missing, double or faulty, or `target` is no class.
+        If `target` is no class.
     """
     if target not in classes:
         raise InputError(f"operating_point: {target!r} is no class; they are {', '.join(classes)}")
-    places = read_split(split)
-    asked = sensitivity if specificity is None else specificity
-    asked_of = "sensitivity" if specificity is None else "specificity"
-    choose = threshold_for if specificity is None else threshold_of_specificity
-    points, values, curves = [], [], {}
-    for backbone, augmentation, path in progress(list(ensembles), desc="models", unit="model"):
-        record = Predictions(backbone, augmentation, ENSEMBLE, path)
-        frame = read_predictions(record, places, classes)
-        key = {"backbone": backbone, "augmentation": augmentation, "class": target}
-        point, joint = applied(frame, target, asked, seed, choose=choose, replicates=replicates)
-        points.append(key | {"asked": asked, "asked_of": asked_of} | point)
-        values += [key | row for row in joint]
-        test = frame[frame["split"] == "test"]
-        curves[backbone, augmentation] = curve(
-            test[f"p_{target}"].to_numpy(float), (test["label"] == target).to_numpy(bool)
-        )
-    table = pd.DataFrame(points)
-    write_table(table, output_points)
-    write_table(pd.DataFrame(values), output_values)
+    asked_of = "sensitivity" if goal.get("specificity") is None else "specificity"
+    asked = goal[asked_of]
+    assert asked is not None
+    choose = threshold_for if asked_of == "sensitivity" else threshold_of_specificity
+    rows, values, curves = [], [], {}
+    accuracy: dict[Kind, float] = {}
+    own = ensembles(of_study(read_predictions(predictions, classes)))
+    for kind, frame in progress(list(by_kind(own)), desc="models", unit="model"):
+        parts = {str(name): part for name, part in frame.groupby("set", sort=False)}
+        scores, positive = binary(parts["validation"], target)
+        threshold = choose(scores, positive, asked)
+        chosen = {
+            "threshold": threshold,
+            "validation_sensitivity": float((scores >= threshold)[positive].mean()),
+            "validation_specificity": float((scores < threshold)[~positive].mean()),
+            "validation_n": len(scores),
+        }
+        key = named(kind) | {"class": target}
+        for name, part in parts.items():
+            if name != "validation":
+                point, joint = applied(part, target, threshold, seed)
+                asked_for = {"set": name, "asked": asked, "asked_of": asked_of}
+                rows.append(key | asked_for | chosen | point)
+                values += [key | row for row in joint] if name == "test" else []
+        curves[kind] = curve(*binary(parts["test"], target))
+        accuracy[kind] = float((parts["test"]["label"] == parts["test"]["predicted"]).mean())
+    table, worth = pd.DataFrame(rows), pd.DataFrame(values)
+    write_table(table, points)
+    write_table(worth, predictive)
     with figure_style():
-        save_figure(draw_curves(curves, table, target), png, svg)
+        save_figure(draw_curves(curves, table[table["set"] == "test"], target), png, svg)
+    best = max(dict(by_kind(networks(table))), key=lambda kind: accuracy[kind])
+    write_section(section, section_of(table[table["set"] == "test"], worth, best))
+
+
+def binary(frame: pd.DataFrame, target: str) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return each image's probability of a class, float64 [n], and whether it is its own, bool."""
+    return frame[f"p_{target}"].to_numpy(np.float64), (frame["label"] == target).to_numpy(bool)
 
 
 def threshold_for(scores: Floats, positive: npt.NDArray[np.bool_], sensitivity: float) -> float:
@@ -139,57 +166,38 @@ def threshold_of_specificity(
 
 
 def applied(
-    frame: pd.DataFrame,
-    target: str,
-    asked: float,
-    seed: int,
-    *,
-    choose: Callable[[Floats, npt.NDArray[np.bool_], float], float] = threshold_for,
-    replicates: int = REPLICATES,
+    frame: pd.DataFrame, target: str, threshold: float, seed: int, *, replicates: int = REPLICATES
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
-    """Choose the threshold on the validation rows and apply it to the test rows.
+    """Apply a threshold to the images of one set.
 
     Parameters
     ----------
     frame
-        patient_id, label, split (`validation`, `test`) and p_<target> of one ensemble.
-    asked, choose
-        Sensitivity or specificity, and how the threshold follows: `threshold_for` or
-        `threshold_of_specificity`.
+        patient_id, label and p_<target> of one ensemble.
 
     Returns
     -------
     point
-        threshold; validation_sensitivity, validation_specificity, validation_n; sensitivity and
-        specificity on the test set, each with _low and _high (95 %, patient-clustered; exact where
-        no image is wrong), _n and _patients.
+        sensitivity and specificity, each with _low and _high (95 %, patient-clustered; exact where
+        no image is wrong), _n and _patients; NaN where the set has no such images.
     values
         `predictive_values` at each of `PREVALENCES`.
     """
-    scores = frame[f"p_{target}"].to_numpy(np.float64)
-    positive = (frame["label"] == target).to_numpy(bool)
-    validation = (frame["split"] == "validation").to_numpy(bool)
-    threshold = choose(scores[validation], positive[validation], asked)
-    called = scores >= threshold
-    point: dict[str, float] = {
-        "threshold": threshold,
-        "validation_sensitivity": float(called[validation & positive].mean()),
-        "validation_specificity": float((~called)[validation & ~positive].mean()),
-        "validation_n": int(validation.sum()),
-    }
-    patients = frame["patient_id"].to_numpy()[~validation]
+    scores, positive = binary(frame, target)
+    predicted = scores >= threshold
+    patients = frame["patient_id"].to_numpy()
+    point: dict[str, float] = {}
     bounds = {}
-    for name, right, among in (
-        ("sensitivity", called, positive),
-        ("specificity", ~called, ~positive),
+    for name, hits, among in (
+        ("sensitivity", predicted, positive),
+        ("specificity", ~predicted, ~positive),
     ):
-        hits, base = right[~validation], among[~validation]
         found, joint = (
             share_interval(
                 hits,
                 patients,
                 generator(seed, "intervals"),
-                among=base,
+                among=among,
                 replicates=replicates,
                 level=level,
             )
@@ -200,8 +208,8 @@ def applied(
             name: found.estimate,
             f"{name}_low": found.low,
             f"{name}_high": found.high,
-            f"{name}_n": int(base.sum()),
-            f"{name}_patients": len(np.unique(patients[base])),
+            f"{name}_n": int(among.sum()),
+            f"{name}_patients": len(np.unique(patients[among])),
         }
     return point, [
         predictive_values(bounds["sensitivity"], bounds["specificity"], prevalence)
@@ -253,16 +261,17 @@ def draw_curves(curves: Mapping[Kind, Curve], points: pd.DataFrame, target: str)
     curves
         `curve` of each ensemble.
     points
-        backbone, augmentation; sensitivity and specificity with _low and _high, at the threshold.
+        backbone, augmentation, classifier; sensitivity and specificity at the threshold, with _low
+        and _high.
     target
         The class to be found.
     """
     figure, axes = panel_grid(curves)
-    rows = {(str(row["backbone"]), str(row["augmentation"])): row for _, row in points.iterrows()}
+    rows = {kind: part.iloc[0] for kind, part in by_kind(points)}
     for kind, ax in axes.items():
         row = rows[kind]
         ax.set_title(
-            f"{panel_title(kind)}\nsens. {row['sensitivity']:.3f}, spec. {row['specificity']:.3f}"
+            f"{model_text(*kind)}\nsens. {row['sensitivity']:.3f}, spec. {row['specificity']:.3f}"
         )
         ax.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle="--")
         ax.plot(*curves[kind], color=PALETTE[0], drawstyle="steps-post")
@@ -276,7 +285,7 @@ def draw_curves(curves: Mapping[Kind, Curve], points: pd.DataFrame, target: str)
             zorder=3,
             **_POINT,
         )
-        # A margin, so that a curve along the edge is told from the axis.
+        # A margin, so that a curve along the edge is distinct from the axis.
         ax.set_xlim(-0.04, 1.04)
         ax.set_ylim(-0.04, 1.04)
         ax.set_aspect("equal")
@@ -307,3 +316,105 @@ def _reach(row: "pd.Series[Any]", name: str) -> Floats:
     """Return how far the interval reaches down and up, float64 [2, 1]."""
     down, up = row[name] - row[f"{name}_low"], row[f"{name}_high"] - row[name]
     return np.array([[down], [up]])
+
+
+def section_of(points: pd.DataFrame, values: pd.DataFrame, best: Kind) -> Section:
+    """Say what the threshold of the most accurate network reaches on the test set."""
+    target, asked_of = str(points["class"].iloc[0]), str(points["asked_of"].iloc[0])
+    asked = float(points["asked"].iloc[0])
+    labels = {
+        "validation_sensitivity": "Validation, sensitivity",
+        "validation_specificity": "Validation, specificity",
+        "sensitivity": f"Test, sensitivity (95{THIN}%)",
+        "specificity": f"Test, specificity (95{THIN}%)",
+    }
+    rows = with_model(points).assign(
+        **{name: interval_of(points, name) for name in ("sensitivity", "specificity")}
+    )
+    return Section(
+        ident="operating-point",
+        title=f"Operating point for {target}",
+        part="performance",
+        folded=True,
+        paragraphs=(
+            _found(dict(by_kind(points))[best].iloc[0], dict(by_kind(values))[best], best),
+        ),
+        method=(_method(target, asked, asked_of),),
+        figures=(
+            SectionFigure(
+                "operating_point",
+                f"Sensitivity for {target} against 1 − specificity on the test set, and the "
+                f"threshold chosen on out-of-fold predictions with its 95{THIN}% intervals.",
+                f"ROC curves for {target} of every ensemble with the chosen operating points, "
+                "which stand as numbers in the table of this section.",
+            ),
+        ),
+        tables=(
+            SectionTable(
+                "operating_point",
+                f"The threshold of each ensemble: chosen for a {asked_of} of {ratio(asked)} on "
+                "the out-of-fold predictions, applied once to the test set.",
+                table_of(rows[["model", "threshold", *labels]], labels),
+            ),
+            SectionTable(
+                "predictive_values",
+                f"What a prediction of {target} (positive predictive value) or of another class "
+                "(negative) is worth at these thresholds, by prevalence, if sensitivity and "
+                f"specificity stayed as on the test set; intervals of at least 95{THIN}%.",
+                _values_table(values),
+            ),
+        ),
+    )
+
+
+def _found(point: "pd.Series[Any]", values: pd.DataFrame, best: Kind) -> str:
+    rarest, target = values.iloc[0], point["class"]
+    shown = {name: interval(*point[[name, f"{name}_low", f"{name}_high"]]) for name in SIDES}
+    sizes = {
+        name: f"{some(point[f'{name}_n'], 'image')} of {some(point[f'{name}_patients'], 'patient')}"
+        for name in SIDES
+    }
+    worth = (
+        "no value is defined"
+        if pd.isna(rarest["ppv"])
+        else f"between {share(rarest['ppv_low'])} and {share(rarest['ppv_high'])} of those "
+        f"predicted {target} would have it"
+    )
+    return (
+        f"{model_text(*best)}, the network most accurate on the test set: sensitivity "
+        f"{shown['sensitivity']} ({sizes['sensitivity']}), specificity {shown['specificity']} "
+        f"({sizes['specificity']}). Were {share(rarest['prevalence'])} of those examined {target}, "
+        f"{worth}: so wide is what this test set leaves open, even if everything else were as in "
+        "it."
+    )
+
+
+def _method(target: str, asked: float, asked_of: str) -> str:
+    rule = (
+        f"The threshold is the highest on the probability of {target} at which {share(asked)} of "
+        f"the {target} images"
+        if asked_of == "sensitivity"
+        else f"The threshold is the lowest on the probability of {target} at which no more than "
+        f"{share(1 - asked)} of the images of other classes"
+    )
+    return (
+        f"{rule} among the training images are predicted {target} by the models that did not train "
+        "on them. Those are single models; on the test set their mean is compared with the same "
+        "threshold. The specificity is that against the other classes of these collections: where "
+        "they differ in more than disease (age, hospital, framing), it says nothing about patients "
+        "whom anyone would examine, and neither do the predictive values."
+    )
+
+
+def _values_table(values: pd.DataFrame) -> Table:
+    """Set predictive values with a column for each prevalence."""
+    cells = with_model(values)[["model", "prevalence"]].assign(
+        ppv=interval_of(values, "ppv"), npv=interval_of(values, "npv")
+    )
+    table = cells.pivot(index="model", columns="prevalence", values=["ppv", "npv"])
+    table = table.loc[cells["model"].unique()]
+    names = [(name, p) for name in ("ppv", "npv") for p in cells["prevalence"].unique()]
+    table = table[names].set_axis(
+        [f"{name.upper()} at {100 * p:g}{THIN}%" for name, p in names], axis="columns"
+    )
+    return table_of(table.reset_index(), {name: name for name in table.columns})

@@ -1,12 +1,12 @@
-"""A grid of panels, one for each model: backbones down, augmentations across."""
+"""A grid of panels, one for each kind of model: backbones down, what is trained on them across."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-Kind = tuple[str, str]
-"""Backbone and augmentation."""
+from covidcxr.evaluate.models import Kind
 
 SIDE_INCHES = 2.1
 TITLE_INCHES = 0.3
@@ -14,31 +14,39 @@ FEWEST_INCHES = 4.4
 """Width that a legend above the panels needs."""
 
 
-def panel_grid(kinds: Iterable[Kind]) -> tuple[Figure, dict[Kind, Axes]]:
-    """Return a figure and the axes of each kind; places of the grid without a kind stay empty."""
+def panel_grid(
+    kinds: Iterable[Kind], *, width: float = SIDE_INCHES, height: float = SIDE_INCHES, **shared: Any
+) -> tuple[Figure, dict[Kind, Axes]]:
+    """Return a figure and the axes of each kind; places of the grid without a kind stay empty.
+
+    Parameters
+    ----------
+    width, height
+        Of a panel without its title, in inches.
+    shared
+        `sharex` and `sharey` as `Figure.subplots` takes them, True by default.
+    """
     wanted = list(kinds)
-    backbones = list(dict.fromkeys(backbone for backbone, _ in wanted))
-    augmentations = list(dict.fromkeys(augmentation for _, augmentation in wanted))
-    width = max(FEWEST_INCHES, SIDE_INCHES * len(augmentations) + 0.5)
-    height = (SIDE_INCHES + TITLE_INCHES) * len(backbones) + 0.7
-    figure = Figure(figsize=(width, height))
+    backbones = list(dict.fromkeys(backbone for backbone, *_ in wanted))
+    variants = list(dict.fromkeys(tuple(variant) for _, *variant in wanted))
+    figure = Figure(
+        figsize=(
+            max(FEWEST_INCHES, width * len(variants) + 0.5),
+            (height + TITLE_INCHES) * len(backbones) + 0.7,
+        )
+    )
     grid = figure.subplots(
-        len(backbones), len(augmentations), sharex=True, sharey=True, squeeze=False
+        len(backbones), len(variants), squeeze=False, **({"sharex": True, "sharey": True} | shared)
     )
     axes = {}
-    for column, augmentation in enumerate(augmentations):
-        shown = [k for k, backbone in enumerate(backbones) if (backbone, augmentation) in wanted]
-        for k, backbone in enumerate(backbones):
+    for column, (augmentation, classifier) in enumerate(variants):
+        kind = [(backbone, augmentation, classifier) for backbone in backbones]
+        shown = [k for k in range(len(backbones)) if kind[k] in wanted]
+        for k in range(len(backbones)):
             if k in shown:
-                axes[backbone, augmentation] = grid[k, column]
+                axes[kind[k]] = grid[k, column]
             else:
                 grid[k, column].set_axis_off()
         # Below an empty place the numbers of the shared axis would be missing.
         grid[shown[-1], column].tick_params(labelbottom=True)
     return figure, axes
-
-
-def panel_title(kind: Kind) -> str:
-    """Name the model of a panel."""
-    backbone, augmentation = kind
-    return f"{'all backbones' if backbone == 'all' else backbone} {augmentation}"

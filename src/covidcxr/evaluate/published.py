@@ -4,21 +4,22 @@ from pathlib import Path
 
 import pandas as pd
 
+from covidcxr.classify.predictions import ENSEMBLE
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
-from covidcxr.evaluate.classification import ENSEMBLE
+from covidcxr.evaluate.models import KIND, networks
 
 KEY = ["backbone", "augmentation"]
 STUDY, OTHERS = "1", "2"
 """Values of `table` in the published results: the study's models, and those it compares with."""
 
 
-def write_published(
+def run(
     classification: str | Path,
     published: str | Path,
     models: str | Path,
-    output_accuracy: str | Path,
-    output_comparison: str | Path,
+    accuracy: str | Path,
+    comparison: str | Path,
 ) -> None:
     """Write the run's test results beside the published ones.
 
@@ -29,12 +30,12 @@ def write_published(
     published
         `published_results.csv`: table (1 the study's own models, 2 others), system, model,
         backbone, augmentation, accuracy, precision_<class>, recall_<class>, size_mb, note. All
-        shares in 0..1, empty where not told.
+        shares in 0..1, empty where not published.
     models
         `models.csv` of the run.
-    output_accuracy
+    accuracy
         Table 1 to write, see `accuracy_table`.
-    output_comparison
+    comparison
         Table 2 to write, see `comparison_table`.
 
     Raises
@@ -42,20 +43,18 @@ def write_published(
     InputError
         If a table lacks a column, or lists a backbone and augmentation twice.
     """
-    ours = _read_numbers(
-        classification, ["backbone", "augmentation", "model", "split", "n", "accuracy"]
-    )
+    ours = networks(_read_numbers(classification, [*KIND, "model", "split", "n", "accuracy"]))
     theirs = _read_numbers(
         published, ["table", "system", "model", *KEY, "accuracy", "size_mb", "note"]
     )
     sizes = _read_numbers(models, [*KEY, "size_mb"])
-    test = ours[ours["split"] == "test"]
+    test = ours[ours["split"] == "test"].drop(columns="classifier")
     study = theirs[theirs["table"] == STUDY]
     _require_one_each(study, published)
     _require_one_each(test[test["model"] == ENSEMBLE], classification)
     _require_one_each(sizes, models)
-    write_table(accuracy_table(test, study), output_accuracy)
-    write_table(comparison_table(test, theirs, sizes), output_comparison)
+    write_table(accuracy_table(test, study), accuracy)
+    write_table(comparison_table(test, theirs, sizes), comparison)
 
 
 def accuracy_table(test: pd.DataFrame, study: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +63,7 @@ def accuracy_table(test: pd.DataFrame, study: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     test
-        The test rows of `classification.csv`.
+        The networks' test rows of `classification.csv`.
     study
         The study's own rows of the published results.
 
@@ -108,7 +107,7 @@ def comparison_table(
     Parameters
     ----------
     test
-        The test rows of `classification.csv`.
+        The networks' test rows of `classification.csv`.
     published
         All published results.
     sizes

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,17 @@ from covidcxr.data.holdout import Unit, draw_holdout
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.evaluate.metrics import Integers, class_positions
 from covidcxr.logs import progress
+from covidcxr.report.formats import (
+    THIN,
+    count,
+    difference,
+    interval_of,
+    listing,
+    share,
+    some,
+    table_of,
+)
+from covidcxr.report.section import Section, SectionTable, write_section
 from covidcxr.seeding import generator, integer_seed
 
 log = logging.getLogger("covidcxr")
@@ -26,13 +38,32 @@ COMPARISONS = {"splits": ("image_split", "patient_split"), "matched": ("with_pat
 
 
 @dataclass(frozen=True)
-class Bank:
-    """Where the pooled features of a backbone stand, and its chosen penalty."""
+class Settings:
+    """What the comparison needs of the configuration.
 
-    backbone: str
-    clean: str | Path
-    rows: str | Path
-    choice: str | Path
+    Attributes
+    ----------
+    backbones
+        In the order of the features.
+    classes
+        Class names.
+    test
+        Test images of each class, or one share for all, as the run's own split has it.
+    comparisons
+        Splits of each kind.
+    class_weights, source_weights
+        See `covidcxr.classify.weights.sample_weights`.
+    seed
+        The run's seed.
+    """
+
+    backbones: Sequence[str]
+    classes: Sequence[str]
+    test: float | Mapping[str, int]
+    comparisons: int
+    class_weights: bool
+    source_weights: bool
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -43,54 +74,49 @@ class Division:
     test: Rows
 
 
-def write_split_comparison(
-    banks: Sequence[Bank],
+def run(
+    clean: Sequence[str | Path],
+    rows: Sequence[str | Path],
+    choices: Sequence[str | Path],
     manifest: str | Path,
-    output_summary: str | Path,
-    output_repeats: str | Path,
-    *,
-    classes: Sequence[str],
-    test: float | Mapping[str, int],
-    repeats: int,
-    class_weights: bool,
-    source_weights: bool,
-    seed: int,
+    table: str | Path,
+    draws: str | Path,
+    section: str | Path,
+    settings: Mapping[str, Any],
 ) -> None:
-    """Compare the test accuracy of both kinds of split over many draws.
+    """Compare the test accuracy of both kinds of split over many random splits.
 
     The model is the run's logistic regression on pooled features, whose penalty was chosen in the
     run's folds: it fits in a fraction of a second, so that chance can be averaged out. The same
-    draws serve every backbone.
+    splits serve every backbone.
 
     Parameters
     ----------
-    banks
-        Features of every image of the manifest, by backbone.
+    clean, rows, choices
+        Of each backbone, features of every image of the manifest, their rows, and the penalty
+        chosen for them.
     manifest
         `data/manifest.csv`.
-    output_summary
-        Table to write, see `summary`.
-    output_repeats
-        Table to write: backbone, repeat, what `compared` returns.
-    classes
-        Class names.
-    test
-        Test images of each class, or one share for all, as the run's own split has it.
-    repeats
-        Splits drawn of each kind.
-    class_weights, source_weights
-        See `covidcxr.classify.weights.sample_weights`.
-    seed
-        The run's seed.
+    table
+        CSV to write, see `summary`.
+    draws
+        CSV to write: backbone, repeat, accuracies of each split, n, shared, removed.
+    section
+        Section of the report to write.
+    settings
+        See `Settings`.
     """
+    options = Settings(**settings)
     images = read_manifest(manifest)
-    truth = class_positions(images["label"].tolist(), classes)
+    truth = class_positions(images["label"].tolist(), options.classes)
     patients, sources = images["patient_id"].to_numpy(), images["source"].to_numpy(str)
-    draws = drawn(images, test=test, repeats=repeats, seed=seed)
-    rows = []
-    for bank in banks:
-        features = read_pooled(bank.clean, bank.rows, images["image_id"].tolist())
-        penalty = read_choice(bank.choice)
+    splits = random_splits(
+        images, test=options.test, repeats=options.comparisons, seed=options.seed
+    )
+    found = []
+    for backbone, *bank in zip(options.backbones, clean, rows, choices, strict=True):
+        features = read_pooled(bank[0], bank[1], images["image_id"].tolist())
+        penalty = read_choice(bank[2])
 
         def accuracy(division: Division, x: Floats = features, c: float = penalty) -> float:
             found = fit_predict(
@@ -98,21 +124,21 @@ def write_split_comparison(
                 truth[division.training],
                 x[division.test],
                 [c],
-                count=len(classes),
+                count=len(options.classes),
                 weights=sample_weights(
                     truth[division.training],
                     sources[division.training],
-                    by_class=class_weights,
-                    by_source=source_weights,
+                    by_class=options.class_weights,
+                    by_source=options.source_weights,
                 ),
             )[0]
             return float((found.argmax(axis=1) == truth[division.test]).mean())
 
         for repeat, (by_image, by_patient) in enumerate(
-            progress(draws, desc=bank.backbone, unit="split")
+            progress(splits, desc=backbone, unit="split")
         ):
             both, without = matched(
-                by_image, patients, truth, generator(seed, "split_comparison", repeat)
+                by_image, patients, truth, generator(options.seed, "split_comparison", repeat)
             )
             divisions = {
                 "image_split": by_image,
@@ -120,8 +146,8 @@ def write_split_comparison(
                 "with_patients": both,
                 "without": without,
             }
-            rows.append(
-                {"backbone": bank.backbone, "repeat": repeat}
+            found.append(
+                {"backbone": backbone, "repeat": repeat}
                 | {name: accuracy(division) for name, division in divisions.items()}
                 | {
                     "n": len(by_image.test),
@@ -129,15 +155,17 @@ def write_split_comparison(
                     "removed": len(by_image.training) - len(without.training),
                 }
             )
-    table = pd.DataFrame(rows)
-    write_table(table, output_repeats)
-    write_table(summary(table), output_summary)
+    repeats = pd.DataFrame(found)
+    compared = summary(repeats)
+    write_table(repeats, draws)
+    write_table(compared, table)
+    write_section(section, section_of(compared, images, options.classes))
 
 
-def drawn(
+def random_splits(
     images: pd.DataFrame, *, test: float | Mapping[str, int], repeats: int, seed: int
 ) -> list[tuple[Division, Division]]:
-    """Draw pairs of an image-level and a patient-disjoint split of the same sizes.
+    """Return random pairs of an image-level and a patient-disjoint split of the same sizes.
 
     Parameters
     ----------
@@ -204,9 +232,9 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for backbone, part in table.groupby("backbone", sort=False):
         for comparison, (leaky, clean) in COMPARISONS.items():
-            difference = part[leaky] - part[clean]
+            gain = part[leaky] - part[clean]
             if len(part) > 1:
-                low, high = DescrStatsW(difference).tconfint_mean()
+                low, high = DescrStatsW(gain).tconfint_mean()
             else:
                 low = high = np.nan
             rows.append(
@@ -216,10 +244,84 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
                     "repeats": len(part),
                     "leaky": part[leaky].mean(),
                     "clean": part[clean].mean(),
-                    "difference": difference.mean(),
+                    "difference": gain.mean(),
                     "low": low,
                     "high": high,
                     "shared": (part["shared"] / part["n"]).mean(),
                 }
             )
     return pd.DataFrame(rows)
+
+
+TEXTS = {
+    "splits": "image-level against patient-disjoint splits",
+    "matched": "same test images, with and without their patients in training",
+}
+METHOD = (
+    "Two comparisons. Splits: images sampled one by one, as the published study did, against whole "
+    "patients, in equal numbers. Matched: on the test images of an image-level split, a training "
+    "set that lacks all tested patients against one of the same size and classes that keeps them; "
+    "since only that differs, it is the sharper one. Intervals are Student's over the splits, so "
+    "they hold for these images. What is measured is leakage through patients; leakage through "
+    "source, age or framing is the same in both kinds of split and stays."
+)
+
+
+def section_of(compared: pd.DataFrame, images: pd.DataFrame, classes: Sequence[str]) -> Section:
+    """Say what patients on both sides of a split add to the accuracy.
+
+    Parameters
+    ----------
+    compared
+        What `summary` returns.
+    images
+        label and patient_id of the run.
+    """
+    rows = compared.rename(columns={"low": "difference_low", "high": "difference_high"})
+    rows = rows.assign(difference=interval_of(rows, "difference", difference))
+    matched_rows = rows[rows["comparison"] == "matched"]
+    texts = listing(
+        f"{backbone} {text}"
+        for backbone, text in zip(matched_rows["backbone"], matched_rows["difference"], strict=True)
+    )
+    above = matched_rows.loc[matched_rows["difference_low"] > 0, "backbone"].tolist()
+    sure = (
+        f"It is above 0 for {listing(above)}."
+        if above
+        else "For no backbone is the interval above 0."
+    )
+    own = images.groupby("patient_id")["label"].transform("size") > 1
+    by_class = ", ".join(
+        f"{label} {share(own[images['label'] == label].mean())}" for label in classes
+    )
+    several = images.loc[own, "patient_id"].nunique()
+    shown = rows.assign(comparison=rows["comparison"].map(TEXTS))
+    return Section(
+        ident="split-comparison",
+        title="What an image-level split would have added",
+        part="performance",
+        folded=True,
+        paragraphs=(
+            "Accuracy that patients on both sides of the split add, matched comparison over "
+            f"{some(compared['repeats'].iloc[0], 'split')}: {texts}. {sure}",
+            f"{count(several)} of {some(images['patient_id'].nunique(), 'patient')} have several "
+            f"images, {count(own.sum())} of {some(len(images), 'image')} (share of images by "
+            f"class: {by_class}). In an image-level split {share(compared['shared'].mean())} of "
+            "the test images are of a patient who also trains; only on these can leakage act, "
+            "which bounds what it can add.",
+        ),
+        method=(METHOD,),
+        tables=(
+            SectionTable(
+                "split_comparison",
+                "Mean test accuracy of a logistic regression on pooled features with and without "
+                f"patients on both sides, and their difference with its 95{THIN}% interval over "
+                "the splits.",
+                table_of(
+                    shown[["backbone", "comparison", "leaky", "clean", "difference"]],
+                    {"leaky": "Patients on both sides", "clean": "Patient-disjoint"},
+                    {"difference": str},
+                ),
+            ),
+        ),
+    )

@@ -50,6 +50,14 @@ def interval(
     return f"{form(estimate)} ({form(low)}{between}{form(high)})"
 
 
+def interval_of(
+    table: pd.DataFrame, name: str, form: Callable[[float], str] | None = None
+) -> list[str]:
+    """Write the columns `name`, `name_low` and `name_high` of a table as `interval` does."""
+    bounds = table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
+    return [interval(value, low, high, form) for value, low, high in bounds]
+
+
 def share(value: float) -> str:
     """Write a share in [0, 1] as a percentage with one decimal."""
     return f"{100 * value:.1f}{THIN}%"

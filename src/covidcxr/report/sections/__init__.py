@@ -13,16 +13,8 @@ from covidcxr.report.facts import Run
 from covidcxr.report.formats import table_of
 from covidcxr.report.section import KeyRow, Limit, Section, SectionFigure, SectionTable
 from covidcxr.report.sections import (
-    calibration,
     explanations,
     export,
-    external,
-    intervals,
-    leakage,
-    matrix,
-    operating_point,
-    shortcuts,
-    split_comparison,
 )
 from covidcxr.report.sections import section as old
 
@@ -30,17 +22,9 @@ Maker = Callable[[Run, Mapping[str, pd.DataFrame]], old.Section | None]
 
 MAKERS: dict[Maker, str] = {
     explanations.section: "explanations",
-    matrix.section: "validity",
-    external.section: "validity",
-    leakage.section: "validity",
-    shortcuts.section: "validity",
-    intervals.section: "performance",
-    calibration.section: "performance",
-    operating_point.section: "performance",
     export.section: "methods",
-    split_comparison.section: "validity",
 }
-FOLDED = {"calibration", "operating-point", "export", "split-comparison", "intervals"}
+FOLDED = {"export"}
 PLACES = {
     "data": ("fig1_diagnoses",),
     "performance": ("fig5_confusion", "fig3_architecture", "fig4_loss"),
@@ -58,12 +42,14 @@ def made(run: Run, shown: Sequence[Path]) -> list[Section]:
         return []
     tables = {name: pd.read_csv(path) for name, path in csv.items()}
     empty = pd.DataFrame()
+    scored = tables["classification"]
+    network = (scored["classifier"] == "network") & (scored["backbone"] != "all")
     run = replace(
         run,
         explanations=_explanations([p for p in shown if p.suffix == ".npz"], run.classes),
-        classification=tables["classification"],
-        intervals=tables["intervals"],
-        baselines=tables.get("baselines", empty),
+        classification=scored[network],
+        intervals=_by_variant(tables["intervals"]),
+        baselines=_by_variant(scored[~network]),
         synthetic=tables.get("synthetic", empty),
         losses=tables.get("losses", empty),
     )
@@ -90,6 +76,12 @@ def made(run: Run, shown: Sequence[Path]) -> list[Section]:
         if section is not None:
             found.append(_moved(section, part))
     return found
+
+
+def _by_variant(table: pd.DataFrame) -> pd.DataFrame:
+    """Name classifiers other than the network in the column `augmentation`."""
+    network = table["classifier"] == "network"
+    return table.assign(augmentation=table["augmentation"].where(network, table["classifier"]))
 
 
 def _moved(section: old.Section, part: str) -> Section:
