@@ -1,4 +1,4 @@
-"""From a folder of images and a spreadsheet to a report: the walk of docs/bring_your_own.md."""
+"""From a folder of images and a spreadsheet to a report: the walk of docs/own_images.md."""
 
 import shutil
 from pathlib import Path
