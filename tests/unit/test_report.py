@@ -6,6 +6,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import jinja2
 import numpy as np
 import pandas as pd
 import pytest
@@ -565,3 +566,28 @@ def test_metric_columns_are_grouped_and_missing_values_are_dashes() -> None:
     table = formats.table_of(frame)
     assert table.head == [("", 1), ("Precision", 2)]
     assert table.rows == [["a", "1.000", "0.500"], ["–", "–", "0.250"]]
+
+
+# ---------------------------------------------------------------- captions of `snakemake --report`
+
+
+def test_captions_of_the_workflow_are_valid_and_all_there(inputs: Inputs) -> None:
+    core = pytest.importorskip("docutils.core", reason="docutils comes with Snakemake only")
+    captions = {path.name: path for path in (ROOT / "workflow/report").glob("*.rst")}
+    used = {
+        name
+        for path in (ROOT / "workflow").rglob("*")
+        if path.suffix == ".smk" or path.name == "Snakefile"
+        for name in re.findall(r"report/(\w+\.rst)", path.read_text())
+    }
+    assert set(captions) == used
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    for path in captions.values():
+        source = environment.from_string(path.read_text()).render(
+            snakemake={"config": inputs.config, "rule": "train"}
+        )
+        # Level 2 is a warning; it raises.
+        html = core.publish_string(
+            source, writer="html5", settings_overrides={"halt_level": 2, "report_level": 2}
+        )
+        assert len(html) > 500

@@ -283,7 +283,7 @@ def figure(name, category, label):
         png=report(
             update(f"{RUN}/figures/{name}.png"),
             category=category,
-            caption=f"../report/{name}.rst",
+            caption="../report/caption.rst",
             labels={"figure": label},
         ),
         svg=update(f"{RUN}/figures/{name}.svg"),
@@ -295,7 +295,7 @@ def table(name, label):
     return report(
         update(f"{RUN}/tables/{name}.csv"),
         category="Tables",
-        caption=f"../report/{name}.rst",
+        caption="../report/caption.rst",
         labels={"table": label},
     )
 

@@ -61,7 +61,7 @@ rule cyclegan:
         samples=report(
             update(f"{RUN}/figures/cyclegan_samples{{without}}.png"),
             category="CycleGAN",
-            caption="../report/cyclegan_samples.rst",
+            caption="../report/caption.rst",
             labels={"figure": "sample grid{without}"},
         ),
     log:
