@@ -187,7 +187,7 @@ def test_estimate_agrees_with_phantom_masks():
         patient = draw_patient(5, f"p{number}", NORMAL)
         phantom = render(patient, patient.visits[0], 160)
         values.append(overlap(estimate_lungs(phantom.image), phantom.lung_mask))
-    # 0.73 was measured on 90 phantoms (docs/experiments/2026-11-28-audits.md), to which nothing was fitted.
+    # 0.73 was measured on 90 phantoms, to which nothing was fitted.
     assert np.mean(values) > 0.68
 
 
@@ -217,5 +217,5 @@ def test_estimate_agrees_with_the_radiologists_boxes():
         )
         for name in names
     ]
-    # 0.81 on patients left out of the fit (docs/experiments/2026-11-28-audits.md); a fixed box reaches 0.70.
+    # 0.81 on patients left out of the fit (docs/experiments); a fixed box reaches 0.70.
     assert np.mean(values) > 0.78
