@@ -1,13 +1,11 @@
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from covidcxr.cyclegan import fast
-from covidcxr.cyclegan.fast import FAST, FusedAdam
-from covidcxr.cyclegan.networks import PLAIN, build_discriminator, build_generator
+from covidcxr.cyclegan.fast import FAST
+from covidcxr.cyclegan.networks import PLAIN, build_generator
 
 SIDES = st.integers(1, 6)
 CHANNELS = st.integers(1, 5)
@@ -73,47 +71,8 @@ def test_single_plane_computed_in_squares_equals_the_convolution(rows, columns, 
     assert_same(*models, normal(2, *shape, seed=2))
 
 
-@settings(deadline=None, max_examples=25)
-@given(width=st.integers(0, 3), rows=SIDES, columns=SIDES, channels=CHANNELS)
-def test_reflection_and_its_gradient_equal_those_of_tensorflow(width, rows, columns, channels):
-    images = normal(2, rows + width, columns + width, channels)
-    borders = [[0, 0], [width, width], [width, width], [0, 0]]
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(images)
-        ours, theirs = fast.reflect(images, width), tf.pad(images, borders, mode="REFLECT")
-    np.testing.assert_array_equal(ours, theirs)
-    upstream = normal(*theirs.shape, seed=1)
-    np.testing.assert_allclose(
-        *(tape.gradient(padded, images, output_gradients=upstream) for padded in (ours, theirs)),
-        rtol=1e-5, atol=1e-5,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(("size", "filters", "images"), [(32, 3, 1), (64, 16, 2)])
-def test_generator_for_training_equals_the_plain_one(size, filters, images):
-    """The larger one takes the single operation for normalisation, the smaller one does not."""
-    models = [build_generator(size, filters, 2, seed=5, blocks=blocks) for blocks in (PLAIN, FAST)]
+def test_generator_for_training_equals_the_plain_one():
+    models = [build_generator(32, 3, 2, seed=5, blocks=blocks) for blocks in (PLAIN, FAST)]
     for old, new in zip(*(model.trainable_variables for model in models), strict=True):
         np.testing.assert_array_equal(old.numpy(), new.numpy())
-    assert (images * size**2 * filters >= fast.FUSED_FROM) == (size == 64)
-    assert_same(*models, tf.tanh(normal(images, size, size, 1)))
-
-
-@pytest.mark.parametrize(("size", "filters", "images"), [(64, 4, 1), (128, 32, 2)])
-def test_discriminator_for_training_equals_the_plain_one(size, filters, images):
-    models = [build_discriminator(size, filters, seed=5, blocks=blocks) for blocks in (PLAIN, FAST)]
-    assert (images * (size // 4) ** 2 * 2 * filters >= fast.FUSED_FROM) == (size == 128)
-    assert_same(*models, tf.tanh(normal(images, size, size, 1)))
-
-
-def test_fused_adam_moves_as_that_of_keras_under_a_changing_rate():
-    moved = []
-    for kind in (keras.optimizers.Adam, FusedAdam):
-        weights = keras.Variable(np.linspace(-1, 1, 7, dtype=np.float32))
-        optimizer = kind(0.1, beta_1=0.5)
-        for turn in range(5):
-            optimizer.learning_rate = 0.1 / (turn + 1)
-            optimizer.apply([normal(7, seed=turn) * 10.0 ** (turn - 3)], [weights])
-        moved.append([v.numpy() for v in (weights, *optimizer.variables)])
-    for old, new in zip(*moved, strict=True):
-        np.testing.assert_allclose(new, old, rtol=1e-4, atol=1e-7)
+    assert_same(*models, tf.tanh(normal(2, 32, 32, 1)))

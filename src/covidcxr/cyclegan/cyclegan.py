@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ import pandas as pd
 import tensorflow as tf
 
 from covidcxr.cyclegan import checkpoint, losses
-from covidcxr.cyclegan.fast import FAST, FusedAdam
+from covidcxr.cyclegan.fast import FAST
 from covidcxr.cyclegan.inputs import (
     Grey,
     Unit,
@@ -92,15 +91,22 @@ class CycleGANSettings:
                 "name two classes"
             )
 
+    def learning_rate_at(self, iteration: int) -> float:
+        """Return the learning rate of step `iteration` (0-based): constant, then linear to 0.
+
+        The decline starts at `decay_from` x `iterations` and would reach 0 at step `iterations`.
+        """
+        start = self.decay_from * self.iterations
+        if iteration <= start:
+            return self.learning_rate
+        return self.learning_rate * (self.iterations - iteration) / (self.iterations - start)
+
 
 @dataclass(frozen=True)
 class Networks:
     """All that is trained. `forward` translates source to target, `backward` target to source.
 
-    The weights of both generators also stand in one vector, as do their moving averages and the
-    weights of both discriminators. An optimizer updates its vector, and the models take their
-    weights from it: a dozen operations a step, where a dozen for each of some hundred variables
-    would take longer to trace and, on a GPU, to start.
+    `average` holds the moving averages of `generator_variables`.
     """
 
     forward: keras.Model
@@ -109,9 +115,7 @@ class Networks:
     target_discriminator: keras.Model
     generator_optimizer: keras.optimizers.Optimizer
     discriminator_optimizer: keras.optimizers.Optimizer
-    generator_weights: keras.Variable
-    generator_average: keras.Variable
-    discriminator_weights: keras.Variable
+    average: list[keras.Variable]
 
     @property
     def generator_variables(self) -> list[keras.Variable]:
@@ -121,39 +125,21 @@ class Networks:
     @property
     def discriminator_variables(self) -> list[keras.Variable]:
         """Trained variables of both discriminators."""
-        models = (self.source_discriminator, self.target_discriminator)
-        return [variable for model in models for variable in model.trainable_variables]
+        return (
+            self.source_discriminator.trainable_variables
+            + self.target_discriminator.trainable_variables
+        )
 
     @property
     def variables(self) -> list[keras.Variable]:
         """Everything that a step changes."""
         return [
-            self.generator_weights,
-            self.generator_average,
-            self.discriminator_weights,
+            *self.generator_variables,
+            *self.discriminator_variables,
+            *self.average,
             *self.generator_optimizer.variables,
             *self.discriminator_optimizer.variables,
         ]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step takes in.
-
-    Attributes
-    ----------
-    source, target
-        float32 [1, size, size, 1] in [-1, 1].
-    places
-        Of the new images in the pools of source and of target images, see `ImagePool.choose`.
-    augmentation
-        float32 [4, 6], the random numbers of `losses.augment` for the images of `AUGMENTED`.
-    """
-
-    source: Unit
-    target: Unit
-    places: tuple[int | None, int | None]
-    augmentation: Unit
 
 
 @dataclass(frozen=True)
@@ -183,21 +169,15 @@ def build_networks(settings: CycleGANSettings, blocks: Blocks = FAST) -> Network
     )
     of_source, of_target = (
         build_discriminator(
-            size,
-            filters,
-            seed=integer_seed(settings.seed, "cyclegan", name),
-            name=name,
-            blocks=blocks,
+            size, filters, seed=integer_seed(settings.seed, "cyclegan", name), name=name
         )
         for name in ("discriminator_source", "discriminator_target")
     )
 
     def optimizer() -> keras.optimizers.Optimizer:
-        adam = FusedAdam(settings.learning_rate, beta_1=BETA_1)
+        adam = keras.optimizers.Adam(settings.learning_rate, beta_1=BETA_1)
         return keras.optimizers.LossScaleOptimizer(adam) if settings.mixed_precision else adam
 
-    generator_weights = pack(forward.trainable_variables + backward.trainable_variables)
-    discriminator_weights = pack(of_source.trainable_variables + of_target.trainable_variables)
     networks = Networks(
         forward=forward,
         backward=backward,
@@ -205,28 +185,17 @@ def build_networks(settings: CycleGANSettings, blocks: Blocks = FAST) -> Network
         target_discriminator=of_target,
         generator_optimizer=optimizer(),
         discriminator_optimizer=optimizer(),
-        generator_weights=keras.Variable(generator_weights, name="generators"),
-        generator_average=keras.Variable(generator_weights, name="average"),
-        discriminator_weights=keras.Variable(discriminator_weights, name="discriminators"),
+        average=[
+            keras.Variable(variable.numpy())  # of `value` it would be another name
+            for variable in forward.trainable_variables + backward.trainable_variables
+        ],
     )
-    networks.generator_optimizer.build([networks.generator_weights])
-    networks.discriminator_optimizer.build([networks.discriminator_weights])
+    networks.generator_optimizer.build(networks.generator_variables)
+    networks.discriminator_optimizer.build(networks.discriminator_variables)
     if settings.mixed_precision:
         for model in (forward, backward, of_source, of_target):
             set_precision(model, "mixed_float16")
     return networks
-
-
-def pack(tensors: Sequence[Any]) -> tf.Tensor:
-    """Return tensors or variables as one vector, float32 [sum of their sizes]."""
-    return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
-
-
-def unpack(vector: tf.Tensor, variables: Sequence[keras.Variable]) -> None:
-    """Assign the parts of `vector` to `variables`; undoes `pack`."""
-    parts = tf.split(vector, [math.prod(variable.shape) for variable in variables])
-    for variable, part in zip(variables, parts, strict=True):
-        variable.assign(tf.reshape(part, variable.shape))
 
 
 def make_steps(networks: Networks, settings: CycleGANSettings) -> Steps:
@@ -278,10 +247,9 @@ def make_steps(networks: Networks, settings: CycleGANSettings) -> Steps:
             )
             scaled = n.generator_optimizer.scale_loss(total)
         gradients = tape.gradient(scaled, n.generator_variables)
-        n.generator_optimizer.apply([pack(gradients)], [n.generator_weights])
-        unpack(n.generator_weights.value, n.generator_variables)
-        change = n.generator_weights.value - n.generator_average.value
-        n.generator_average.assign_add((1.0 - decay) * change)
+        n.generator_optimizer.apply(gradients, n.generator_variables)
+        for average, variable in zip(n.average, n.generator_variables, strict=True):
+            average.assign_add((1.0 - decay) * (variable.value - average.value))
         return tf.stack(parts), made_source, made_target
 
     @tf.function(jit_compile=settings.xla, autograph=False)
@@ -302,20 +270,22 @@ def make_steps(networks: Networks, settings: CycleGANSettings) -> Steps:
                 parts.append(losses.discriminator_loss(*tf.split(both, 2)))
             scaled = n.discriminator_optimizer.scale_loss(parts[0] + parts[1])
         gradients = tape.gradient(scaled, n.discriminator_variables)
-        n.discriminator_optimizer.apply([pack(gradients)], [n.discriminator_weights])
-        unpack(n.discriminator_weights.value, n.discriminator_variables)
+        n.discriminator_optimizer.apply(gradients, n.discriminator_variables)
         return tf.stack(parts)
 
     return Steps(translate, judge)
 
 
-def sample_batch(
+def advance(
     iteration: int,
+    steps: Steps,
     images: tuple[Grey, Grey],
     pools: tuple[ImagePool, ImagePool],
     settings: CycleGANSettings,
-) -> Batch:
-    """Return the inputs of step `iteration`, determined by it, the seed and the pools alone.
+) -> np.ndarray:
+    """Do step `iteration`, with the pools between its halves; return its losses, float32 [8].
+
+    It is determined by its number, the seed, the networks and the pools alone.
 
     Parameters
     ----------
@@ -323,41 +293,22 @@ def sample_batch(
         Of the source and of the target class.
     """
     rng = generator(settings.seed, "cyclegan", iteration)
+    size, seed = settings.image_size, settings.seed
     source, target = (
-        random_crop(
-            part[position(iteration, len(part), settings.seed, domain)], settings.image_size, rng
-        )[None]
+        tf.constant(
+            random_crop(part[position(iteration, len(part), seed, domain)], size, rng)[None]
+        )
         for part, domain in zip(images, ("source", "target"), strict=True)
     )
-    places = pools[0].choose(rng), pools[1].choose(rng)
-    return Batch(source, target, places, rng.random((4, AUGMENTED), np.float32))
-
-
-def advance(
-    steps: Steps,
-    batch: Batch,
-    iteration: int,
-    pools: tuple[ImagePool, ImagePool],
-    settings: CycleGANSettings,
-) -> np.ndarray:
-    """Do step `iteration`, with the pools between its halves; return its losses, float32 [8]."""
+    random = tf.constant(rng.random((4, AUGMENTED), np.float32))
     decay = losses.average_decay(iteration, limit=settings.ema_decay)
     of_generators, *made = steps.translate(
-        tf.constant(batch.source),
-        tf.constant(batch.target),
-        tf.constant(batch.augmentation[:, :2]),
-        tf.constant(decay, tf.float32),
+        source, target, random[:, :2], tf.constant(decay, tf.float32)
     )
     shown = [
-        tf.constant(pool.exchange(place, new.numpy()))
-        for pool, place, new in zip(pools, batch.places, made, strict=True)
+        tf.constant(pool.query(new.numpy(), rng)) for pool, new in zip(pools, made, strict=True)
     ]
-    of_discriminators = steps.judge(
-        tf.constant(batch.source),
-        tf.constant(batch.target),
-        *shown,
-        tf.constant(batch.augmentation[:, 2:]),
-    )
+    of_discriminators = steps.judge(source, target, *shown, random[:, 2:])
     return np.concatenate([of_generators.numpy(), of_discriminators.numpy()])
 
 
@@ -450,11 +401,10 @@ def train(
     bar = progress(range(start, settings.iterations), desc="CycleGAN", initial=start,
                    total=settings.iterations, unit="step")  # fmt: skip
     for iteration in bar:
-        batch = sample_batch(iteration, images, pools, settings)
-        rate = learning_rate_at(iteration, settings)
+        rate = settings.learning_rate_at(iteration)
         networks.generator_optimizer.learning_rate = rate
         networks.discriminator_optimizer.learning_rate = rate
-        history[iteration] = advance(steps, batch, iteration, pools, settings)
+        history[iteration] = advance(iteration, steps, images, pools, settings)
         done = iteration + 1
         if iteration == start:
             log.info("first step, tracing included: %.1f s", time.perf_counter() - began)
@@ -468,16 +418,6 @@ def train(
             sample = checkpoints / f"samples-{done:08d}.png"
             write_samples(averaged_generators(networks, settings), images, sample)
     return networks, history
-
-
-def learning_rate_at(iteration: int, settings: CycleGANSettings) -> float:
-    """Return the learning rate of step `iteration` (0-based) under `settings`."""
-    return losses.learning_rate(
-        iteration,
-        initial=settings.learning_rate,
-        iterations=settings.iterations,
-        decay_from=settings.decay_from,
-    )
 
 
 def training_digest(settings: CycleGANSettings, source: Grey, target: Grey) -> str:
@@ -505,7 +445,7 @@ def loss_table(history: np.ndarray, settings: CycleGANSettings) -> pd.DataFrame:
     means = table.groupby(table.index // LOG_EVERY).mean()
     done = np.minimum((means.index.to_numpy() + 1) * LOG_EVERY, len(history))
     means.insert(0, "iteration", done)
-    means.insert(1, "learning_rate", [learning_rate_at(int(d) - 1, settings) for d in done])
+    means.insert(1, "learning_rate", [settings.learning_rate_at(int(d) - 1) for d in done])
     return means
 
 
@@ -520,7 +460,8 @@ def averaged_generators(
         for name in ("forward", "backward")
     )
     variables = forward.trainable_variables + backward.trainable_variables
-    unpack(networks.generator_average.value, variables)
+    for variable, average in zip(variables, networks.average, strict=True):
+        variable.assign(average.value)
     return forward, backward
 
 
@@ -573,8 +514,6 @@ def _restore(
     done, state = found
     for i, variable in enumerate(networks.variables):
         variable.assign(state[f"variable{i}"])
-    unpack(networks.generator_weights.value, networks.generator_variables)
-    unpack(networks.discriminator_weights.value, networks.discriminator_variables)
     for i, pool in enumerate(pools):
         pool.images[:] = list(state[f"pool{i}"])
     history[:done] = state["history"]

@@ -1,4 +1,4 @@
-"""Losses, learning rate and augmentation of CycleGAN training, as functions of tensors."""
+"""Losses, moving average and augmentation of CycleGAN training."""
 
 import tensorflow as tf
 
@@ -33,17 +33,6 @@ def absolute_difference(images: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.abs(images - others))
 
 
-def learning_rate(iteration: int, *, initial: float, iterations: int, decay_from: float) -> float:
-    """Return the learning rate of step `iteration` (0-based): constant, then linear to 0.
-
-    The decline starts at `decay_from` x `iterations` and would reach 0 at step `iterations`.
-    """
-    start = decay_from * iterations
-    if iteration <= start:
-        return initial
-    return initial * (iterations - iteration) / (iterations - start)
-
-
 def average_decay(iteration: int, *, limit: float) -> float:
     """Return the decay of the moving average at step `iteration` (0-based), at most `limit`.
 
@@ -53,18 +42,18 @@ def average_decay(iteration: int, *, limit: float) -> float:
     return min(limit, (1 + iteration) / (10 + iteration))
 
 
-def augment(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+def augment(images: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
     """Return randomly altered images, differentiable in them (Zhao et al. 2020, "DiffAugment").
 
     Brightness (an offset in [-0.5, 0.5]), contrast (a factor in [0.5, 1.5] about the image's mean)
     and a shift of up to 1/8 of the side, filled with 0. A discriminator that sees real and made
-    images only through it, drawn anew each time, cannot learn a small training set by heart.
+    images only through it, each time altered differently, cannot memorise a small training set.
 
     Parameters
     ----------
     images
         float32 [n, size, size, 1], size known when the graph is traced.
-    draws
+    random
         float32 [4, n], uniform in [0, 1): brightness, contrast, vertical and horizontal shift of
         each image. They come from outside, for XLA has other random numbers than plain TensorFlow.
 
@@ -74,15 +63,15 @@ def augment(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         float32 [n, size, size, 1]; values may leave [-1, 1].
     """
     size = images.shape[1]
-    brightness = draws[0][:, None, None, None] - 0.5
-    contrast = draws[1][:, None, None, None] + 0.5
+    brightness = random[0][:, None, None, None] - 0.5
+    contrast = random[1][:, None, None, None] + 0.5
     mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
     altered = (images - mean) * contrast + mean + brightness
 
     # A shift as a product with shifted identity matrices: batched, and XLA compiles it once for all
     # offsets, which it does not for slices (their gradient pads by the offset).
     reach = round(size * SHIFT_SHARE)
-    offsets = tf.floor(draws[2:] * (2 * reach + 1)) - reach
+    offsets = tf.floor(random[2:] * (2 * reach + 1)) - reach
     places = tf.range(size, dtype=tf.float32)
     apart = places[:, None] - places[None, :]
     rows, columns = (tf.cast(apart == o[:, None, None], tf.float32) for o in tf.unstack(offsets))

@@ -36,54 +36,45 @@ Block = Callable[[keras.KerasTensor], keras.KerasTensor]
 """What a layer is to the functional interface of Keras."""
 
 
-@dataclass(frozen=True)
-class Blocks:
-    """The parts of the networks that can be computed in more than one way.
-
-    Networks that differ in their blocks have the same weights, with the same names and order.
-
-    Attributes
-    ----------
-    reflected_convolution
-        Takes a width and the arguments of `Conv2D`: a convolution of maps with so many reflected
-        pixels more on every side.
-    single_plane_convolution
-        The same for one filter, with bias and without strides.
-    resize_convolution
-        Takes the arguments of `Conv2D`: a nearest-neighbour resize to twice the side, then a 3x3
-        convolution of what is reflected by one pixel.
-    instance_normalization
-        Takes a name: each channel of each image normalised by its own mean and variance (Ulyanov
-        et al. 2016), scaled and shifted.
-    """
-
-    reflected_convolution: Callable[..., Block]
-    single_plane_convolution: Callable[..., Block]
-    resize_convolution: Callable[..., Block]
-    instance_normalization: Callable[[str], Block]
-
-
-def _reflected_convolution(width: int, *args: Any, **options: Any) -> Block:
+def reflected_convolution(width: int, *args: Any, **options: Any) -> Block:
+    """Return a `Conv2D` of maps with `width` reflected pixels more on every side."""
     borders = [(0, 0), (width, width), (width, width), (0, 0)]
     convolution = layers.Conv2D(*args, **options)
     return lambda x: convolution(keras.ops.pad(x, borders, mode="reflect"))
 
 
-def _resize_convolution(*args: Any, name: str, **options: Any) -> Block:
+def resize_convolution(*args: Any, name: str, **options: Any) -> Block:
+    """Return a nearest-neighbour resize to twice the side, then a reflected 3x3 convolution."""
     resize = layers.UpSampling2D(2, name=f"{name}_resize")
-    convolution = _reflected_convolution(1, *args, name=name, **options)
+    convolution = reflected_convolution(1, *args, name=name, **options)
     return lambda x: convolution(resize(x))
 
 
-def _instance_normalization(name: str) -> Block:
+def instance_normalization(name: str) -> Block:
+    """Return a layer that normalises each channel of each image (Ulyanov et al. 2016)."""
     return layers.GroupNormalization(groups=-1, epsilon=NORM_EPSILON, name=name)
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """The parts of a generator that can be computed in more than one way.
+
+    Generators that differ in their blocks have the same weights, with the same names and order.
+
+    Attributes
+    ----------
+    single_plane_convolution
+        Called as `reflected_convolution`, for one filter, with bias and without strides.
+    resize_convolution
+        Called as `resize_convolution`.
+    """
+
+    single_plane_convolution: Callable[..., Block]
+    resize_convolution: Callable[..., Block]
+
+
 PLAIN = Blocks(
-    reflected_convolution=_reflected_convolution,
-    single_plane_convolution=_reflected_convolution,
-    resize_convolution=_resize_convolution,
-    instance_normalization=_instance_normalization,
+    single_plane_convolution=reflected_convolution, resize_convolution=resize_convolution
 )
 """Out of the layers of Keras."""
 
@@ -134,10 +125,10 @@ def build_generator(
         return {"use_bias": False, "kernel_initializer": _start(seed, layer), "name": layer}
 
     def convolved(x: keras.KerasTensor, layer: str, width: int, *args: int) -> keras.KerasTensor:
-        return blocks.reflected_convolution(width, *args, **without_bias(layer))(x)
+        return reflected_convolution(width, *args, **without_bias(layer))(x)
 
     def normalised(x: keras.KerasTensor, layer: str) -> keras.KerasTensor:
-        x = blocks.instance_normalization(f"{layer}_norm")(x)
+        x = instance_normalization(f"{layer}_norm")(x)
         return layers.ReLU(name=f"{layer}_relu")(x)
 
     inputs = keras.Input((image_size, image_size, 1), name="image")
@@ -149,7 +140,7 @@ def build_generator(
         first, second = f"block{block}_1", f"block{block}_2"
         y = normalised(convolved(x, first, 1, filters * 4, 3), first)
         y = convolved(y, second, 1, filters * 4, 3)
-        y = blocks.instance_normalization(f"{second}_norm")(y)
+        y = instance_normalization(f"{second}_norm")(y)
         x = layers.Add(name=f"block{block}_add")([x, y])
     for level in (1, 0):
         layer = f"up{level}"
@@ -168,7 +159,6 @@ def build_discriminator(
     *,
     seed: int,
     name: str = "discriminator",
-    blocks: Blocks = PLAIN,
 ) -> keras.Model:
     """Return a PatchGAN discriminator (Isola et al. 2017) with `patch_layers(image_size)` layers.
 
@@ -196,7 +186,7 @@ def build_discriminator(
             name=layer,
         )(x)
         if level > 0:
-            x = blocks.instance_normalization(f"{layer}_norm")(x)
+            x = instance_normalization(f"{layer}_norm")(x)
         x = layers.LeakyReLU(LEAK, name=f"{layer}_relu")(x)
     score = _start(seed, "score")
     x = layers.Conv2D(1, 4, padding="same", kernel_initializer=score, name="score")(x)

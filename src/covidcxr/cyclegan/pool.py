@@ -17,20 +17,11 @@ class ImagePool:
     size: int
     images: list[np.ndarray] = field(default_factory=list)
 
-    def choose(self, rng: np.random.Generator) -> int | None:
-        """Return the place that the next new image will take; None if it is not kept."""
+    def query(self, new: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Take in a new image; return the one to show."""
         if len(self.images) < self.size:
-            return len(self.images)
-        if self.size and rng.random() < 0.5:
-            return int(rng.integers(self.size))
-        return None
-
-    def exchange(self, place: int | None, new: np.ndarray) -> np.ndarray:
-        """Put a new image in the chosen place; return the image to show, which stood there."""
-        if place is None:
-            return new
-        if place == len(self.images):
             self.images.append(new)
-            return new
-        past, self.images[place] = self.images[place], new
-        return past
+        elif self.size and rng.random() < 0.5:
+            place = int(rng.integers(self.size))
+            new, self.images[place] = self.images[place], new
+        return new
