@@ -17,6 +17,7 @@ from covidcxr.evaluate.fig4_loss import run as write_fig4_loss
 from covidcxr.evaluate.fig5_confusion import confusion, draw_matrices
 from covidcxr.evaluate.fig5_confusion import run as write_fig5_confusion
 from covidcxr.evaluate.style import figure_style, save_figure
+from covidcxr.report.section import read_section
 from tests.unit.split_samples import images, manifest_of
 from tests.unit.statistics_inputs import identified
 
@@ -100,13 +101,19 @@ def test_fig1_counts_images_files_and_drawn_by_source(study):
         columns=["source", "diagnosis", "view", "images", "files"],
     ).to_csv(folder / "collections.csv", index=False)
     write_fig1_diagnoses(
-        folder / "collections.csv", folder / "manifest.csv", folder / "1.png", folder / "1.svg"
+        folder / "collections.csv",
+        folder / "manifest.csv",
+        folder / "1.png",
+        folder / "1.svg",
+        folder / "1.json",
     )
     assert_nothing_clipped(folder / "1.png")
     shown = texts(folder / "1.svg")
     assert "src: 407 images listed, 227 present, 24 in this run" in shown
     assert "hospital: 1,583 images listed, 424 present, 0 in this run" in shown
     assert "400 (220)" in shown
+    [figure] = read_section(folder / "1.json").figures
+    assert "src: 407 images listed, 227 files present, most often COVID-19 (400)." in figure.caption
     assert "7" in shown
 
 
@@ -125,7 +132,11 @@ def test_fig1_without_images_is_refused(study):
     (folder / "collections.csv").write_text("source,diagnosis,view,images,files\n")
     with pytest.raises(InputError, match="lists no images"):
         write_fig1_diagnoses(
-            folder / "collections.csv", folder / "manifest.csv", folder / "1.png", folder / "1.svg"
+            folder / "collections.csv",
+            folder / "manifest.csv",
+            folder / "1.png",
+            folder / "1.svg",
+            folder / "1.json",
         )
 
 
@@ -226,6 +237,7 @@ def test_fig4_names_a_history_without_epochs(tmp_path):
             [tmp_path / "fold0.csv"],
             tmp_path / "4.png",
             tmp_path / "4.svg",
+            tmp_path / "4.json",
             models=[("VGG16", "v1")],
         )
 
@@ -265,10 +277,16 @@ def test_fig5_scores_the_test_images_of_the_ensemble(study):
         folder / "predictions.csv", index=False
     )
     write_fig5_confusion(
-        folder / "predictions.csv", folder / "5.png", folder / "5.svg", classes=["covid", "normal"]
+        folder / "predictions.csv",
+        folder / "5.png",
+        folder / "5.svg",
+        folder / "5.json",
+        classes=["covid", "normal"],
     )
     assert_nothing_clipped(folder / "5.png")
     shown = texts(folder / "5.svg")
     assert any("accuracy 0.750 (6 of 8)" in text for text in shown)
     # Cells row by row: predicted covid (2 true, 0 false), predicted normal (2 false, 4 true).
     assert [text for text in shown if text.isdigit()] == ["2", "0", "2", "4"]
+    [figure] = read_section(folder / "5.json").figures
+    assert figure.alt == "A v1: 0.750 of 8 right"

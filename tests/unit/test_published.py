@@ -6,6 +6,7 @@ import pytest
 
 from covidcxr.errors import InputError
 from covidcxr.evaluate.published import run as write_published
+from covidcxr.report.section import read_section
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "config/published_results.csv"
@@ -45,11 +46,18 @@ MODELS = pd.DataFrame(
 )
 
 
-def tables(folder, ours, models=MODELS, published=PUBLISHED):
+def tables(folder, ours, models=MODELS, published=PUBLISHED, untrained=()):
     ours.to_csv(folder / "classification.csv", index=False)
     models.to_csv(folder / "models.csv", index=False)
     outputs = (folder / "accuracy.csv", folder / "comparison.csv")
-    write_published(folder / "classification.csv", published, folder / "models.csv", *outputs)
+    write_published(
+        folder / "classification.csv",
+        published,
+        folder / "models.csv",
+        *outputs,
+        folder / "section.json",
+        untrained=untrained,
+    )
     return [pd.read_csv(path) for path in outputs]
 
 
@@ -97,6 +105,24 @@ def test_other_class_names_leave_the_published_columns_blank(tmp_path):
     assert comparison["precision_healthy"].notna().tolist() == [False] * 9 + [True] * 3
 
 
+def test_a_backbone_with_random_weights_has_no_difference_from_the_published_one(tmp_path):
+    tables(tmp_path, classification(), untrained=["VGG16"])
+    section = read_section(tmp_path / "section.json")
+    table = section.tables[0].table
+    assert "VGG16 started from random weights" in section.paragraphs[1]
+    differences = [k for k, column in enumerate(table.columns) if column.label == "difference"]
+    by_model = {(row[0], row[1]): [row[k] for k in differences] for row in table.rows}
+    assert set(by_model["VGG16", "v1"]) == {"–"}
+    assert by_model["ResNet50", "v2"][0] != "–"
+
+
+def test_no_table_stands_beside_published_results_of_other_classes(tmp_path):
+    tables(tmp_path, classification(("flu", "healthy")))
+    section = read_section(tmp_path / "section.json")
+    assert section.tables == ()
+    assert "not the study's" in section.paragraphs[0]
+
+
 @pytest.mark.parametrize(
     ("backbone", "augmentation", "metrics"),
     [
@@ -135,7 +161,12 @@ def test_model_table_counts_file_and_parameters(tmp_path):
     outputs = keras.layers.Dense(3)(keras.layers.Dropout(0.5)(x))
     path = tmp_path / "fold0.keras"
     keras.Model(inputs, outputs).save(path)
-    run([path, path], tmp_path / "models.csv", models=[("VGG16", "v1"), ("VGG16", "v2")])
+    run(
+        [path, path],
+        tmp_path / "models.csv",
+        tmp_path / "m.json",
+        models=[("VGG16", "v1"), ("VGG16", "v2")],
+    )
     table = pd.read_csv(tmp_path / "models.csv")
     frozen_count, norm, dense = 3 * 3 * 3 * 4 + 4, 4, 4 * 3 + 3
     assert table["augmentation"].tolist() == ["v1", "v2"]
@@ -144,4 +175,9 @@ def test_model_table_counts_file_and_parameters(tmp_path):
     assert table["size_mb"].iloc[0] == pytest.approx(path.stat().st_size / 1e6)
     (tmp_path / "broken.keras").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"broken\.keras"):
-        run([tmp_path / "broken.keras"], tmp_path / "models.csv", models=[("VGG16", "v1")])
+        run(
+            [tmp_path / "broken.keras"],
+            tmp_path / "models.csv",
+            tmp_path / "m.json",
+            models=[("VGG16", "v1")],
+        )

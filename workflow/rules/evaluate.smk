@@ -2,18 +2,7 @@
 
 SCORES = f"{RUN}/tables/scores.csv"
 CLASSIFICATION = f"{RUN}/tables/classification.csv"
-TABLES = [
-    SCORES,
-    *expand(
-        f"{RUN}/tables/{{table}}.csv",
-        table=[
-            "classification",
-            "published_accuracy",
-            "published_comparison",
-            "models",
-        ],
-    ),
-]
+TABLES = [SCORES]
 MATRIX = [f"{RUN}/{name}" for name in ("tables/matrix.csv", "figures/matrix.png")]
 # Features of unaltered images are in the bank already where it holds pooled features.
 WHOLE = f"{RUN}/features/{CONTROL}/" + (
@@ -45,6 +34,7 @@ rule classification:
         scores=SCORES,
     output:
         table=table("classification", "Every model"),
+        section=section("classification"),
     resources:
         **job(500, 5),
     params:
@@ -52,6 +42,43 @@ rule classification:
         step=step("evaluate/classification"),
     message:
         "Setting out accuracy, precision, recall and F1"
+    script:
+        "../scripts/run.py"
+
+
+rule fig5_confusion:
+    input:
+        predictions=PREDICTIONS,
+    output:
+        **figure("fig5_confusion", "Models", "5 Confusion matrices"),
+        section=section("confusion"),
+    resources:
+        **job(1000, 5),
+    params:
+        classes=CLASSES,
+        step=step("evaluate/fig5_confusion"),
+    message:
+        "Figure 5: confusion matrices"
+    script:
+        "../scripts/run.py"
+
+
+rule published:
+    input:
+        classification=CLASSIFICATION,
+        models=f"{RUN}/tables/models.csv",
+        published=PUBLISHED,
+    output:
+        accuracy=table("published_accuracy", "Table 1: beside the published figures"),
+        comparison=table("published_comparison", "Table 2: beside other systems"),
+        section=section("published"),
+    resources:
+        **job(500, 5),
+    params:
+        untrained=[name for name in BACKBONES if config["weights"][name] == "random"],
+        step=step("evaluate/published"),
+    message:
+        "Setting the results beside the published ones"
     script:
         "../scripts/run.py"
 
@@ -173,6 +200,7 @@ rule model_table:
         ),
     output:
         table=table("models", "Sizes and parameters"),
+        section=section("models"),
     resources:
         **job(2000, 10),
     params:
@@ -184,30 +212,13 @@ rule model_table:
         "../scripts/run.py"
 
 
-rule published:
-    input:
-        classification=CLASSIFICATION,
-        models=f"{RUN}/tables/models.csv",
-        published=PUBLISHED,
-    output:
-        accuracy=table("published_accuracy", "Table 1: beside the published figures"),
-        comparison=table("published_comparison", "Table 2: beside other systems"),
-    resources:
-        **job(500, 5),
-    params:
-        step=step("evaluate/published"),
-    message:
-        "Setting the results beside the published ones"
-    script:
-        "../scripts/run.py"
-
-
 rule fig1_diagnoses:
     input:
         collections=f"{RUN}/data/collections.csv",
         manifest=f"{RUN}/data/manifest.csv",
     output:
         **figure("fig1_diagnoses", "Data", "1 Diagnoses"),
+        section=section("diagnoses"),
     resources:
         **job(1000, 5),
     params:
@@ -226,6 +237,7 @@ rule fig3_architecture:
         ),
     output:
         **figure("fig3_architecture", "Models", "3 Architecture"),
+        section=section("architecture"),
     resources:
         **job(2000, 10),
     params:
@@ -244,6 +256,7 @@ rule fig4_loss:
         ),
     output:
         **figure("fig4_loss", "Models", "4 Training loss"),
+        section=section("loss"),
     resources:
         **job(1000, 5),
     params:
@@ -251,22 +264,6 @@ rule fig4_loss:
         step=step("evaluate/fig4_loss"),
     message:
         "Figure 4: training loss"
-    script:
-        "../scripts/run.py"
-
-
-rule fig5_confusion:
-    input:
-        predictions=PREDICTIONS,
-    output:
-        **figure("fig5_confusion", "Models", "5 Confusion matrices"),
-    resources:
-        **job(1000, 5),
-    params:
-        classes=CLASSES,
-        step=step("evaluate/fig5_confusion"),
-    message:
-        "Figure 5: confusion matrices"
     script:
         "../scripts/run.py"
 

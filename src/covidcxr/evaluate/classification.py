@@ -1,20 +1,25 @@
 """Accuracy, precision, recall and F1 of every model on validation and test images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from covidcxr.classify.predictions import ENSEMBLE
 from covidcxr.data.tables import write_table
-from covidcxr.evaluate.models import of_study
+from covidcxr.evaluate.models import KIND, Kind, by_kind, ensembles, model_text, networks, of_study
 from covidcxr.evaluate.scores import read_scores, wide
+from covidcxr.report.formats import THIN, interval, ratio, sample, some, table_of
+from covidcxr.report.section import KeyRow, Limit, Section, SectionTable, write_section
 
 SPLITS = ("validation", "test")
 METRICS = {"precision": "precision", "recall": "sensitivity", "f1": "f1"}
 """Measures by class, as columns name them and as `scores` does."""
 
 
-def run(scores: str | Path, table: str | Path, *, classes: Sequence[str]) -> None:
+def run(
+    scores: str | Path, table: str | Path, section: str | Path, *, classes: Sequence[str]
+) -> None:
     """Write the measures of all of the run's models.
 
     Parameters
@@ -25,6 +30,8 @@ def run(scores: str | Path, table: str | Path, *, classes: Sequence[str]) -> Non
         CSV to write: backbone, augmentation, classifier, model, split (`validation` or `test`), and
         the columns of `summary`. The validation row of a fold's model scores that fold, that of the
         ensemble the out-of-fold predictions of all training images.
+    section
+        Section of the report to write: the main result.
     classes
         Class names in table order.
     """
@@ -32,6 +39,7 @@ def run(scores: str | Path, table: str | Path, *, classes: Sequence[str]) -> Non
     own = own[own["set"].isin(SPLITS) & (own["group"] == "")]
     found = summary(own, classes).reset_index().rename(columns={"set": "split"})
     write_table(found.drop(columns=["population", "group"]), table)
+    write_section(section, section_of(own, classes))
 
 
 def summary(scores: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -50,3 +58,146 @@ def summary(scores: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
             column = values[f"{metric}_{label}"].fillna(0)
             found[f"{name}_{label}"] = column.where(values[f"sensitivity_{label}"].notna())
     return pd.DataFrame(found)
+
+
+Measures = Mapping[tuple[str, str], str]
+"""Texts by measure and class."""
+
+
+def section_of(scores: pd.DataFrame, classes: Sequence[str]) -> Section:
+    """Say what the recommended model reaches, and show all ensembles beside it.
+
+    Recommended is the network whose ensemble is most accurate out of fold: the test set chooses
+    nothing.
+
+    Parameters
+    ----------
+    scores
+        Rows of `scores.csv` of the study's models on validation and test images.
+    """
+    test = scores[scores["set"] == "test"]
+    shown = ensembles(test)
+    accuracy = shown[shown["metric"] == "accuracy"].set_index(KIND)
+    chosen = recommended(scores)
+    tops = accuracy["estimate"]
+    best: Kind = tops.index[int(tops.argmax())]
+    own = texts_of(shown, chosen)
+    name, row = model_text(*chosen), dict(by_kind(accuracy.reset_index()))[chosen].iloc[0]
+    of_class = shown[(shown["metric"] == "sensitivity")].drop_duplicates("class")
+    majority = float(of_class["n"].max() / row["n"])
+    finding = (
+        f"{name} has an accuracy of {own['accuracy', '']} on {some(row['n'], 'test image')} of "
+        f"{some(row['patients'], 'patient')} (95{THIN}% interval); naming the largest class every "
+        f"time would have {ratio(majority)}"
+    )
+    highest = (
+        "It is also the most accurate on the test set"
+        if best == chosen
+        else f"On the test set {model_text(*best)} is the most accurate, with "
+        f"{texts_of(shown, best)['accuracy', '']}: chosen by the images that score it"
+    )
+    return Section(
+        ident="performance-models",
+        title="Performance on the test set",
+        part="performance",
+        paragraphs=(
+            f"{finding}. Of the networks it is the most accurate out of fold, and so the "
+            f"recommended one. {highest}, of {some(len(accuracy), 'ensemble')}.",
+        ),
+        finding=finding,
+        key_rows=(
+            KeyRow("Recommended model, accuracy", own["accuracy", ""], name),
+            *(
+                KeyRow(
+                    f"Sensitivity, specificity of {label}",
+                    f"{own['sensitivity', label]}, {own['specificity', label]}",
+                    name,
+                )
+                for label in classes
+            ),
+            KeyRow("Largest class every time, accuracy", ratio(majority), sample(row["n"])),
+        ),
+        limits=tuple(Limit(text) for text in _limits(accuracy, chosen)),
+        tables=(
+            SectionTable(
+                "ensembles",
+                "Ensembles (mean probability over the folds' models) on the test set, most "
+                "accurate first: networks, all backbones together (mean of their probabilities), "
+                "and other classifiers on the features of each backbone, without augmentation, in "
+                f"the same folds. Each measure with its 95{THIN}% patient-clustered interval, and "
+                "mean ± standard deviation of the accuracy over single folds.",
+                table_of(_ensembles(scores, accuracy, classes)),
+            ),
+            SectionTable(
+                "classification",
+                "Every model: each fold on its validation images and on the test set, and the "
+                "ensembles.",
+            ),
+        ),
+    )
+
+
+def recommended(scores: pd.DataFrame) -> Kind:
+    """Return the network whose ensemble is most accurate on validation images."""
+    rows = networks(ensembles(scores))
+    rows = rows[(rows["set"] == "validation") & (rows["metric"] == "accuracy")]
+    [kind] = rows.iloc[[int(rows["estimate"].argmax())]][KIND].itertuples(index=False)
+    return str(kind[0]), str(kind[1]), str(kind[2])
+
+
+def texts_of(scores: pd.DataFrame, kind: Kind) -> Measures:
+    """Return each measure of a kind of model with its interval, as text."""
+    rows = dict(by_kind(scores))[kind]
+    return {
+        (row["metric"], row["class"]): interval(row["estimate"], row["low"], row["high"])
+        for row in rows.to_dict("records")
+    }
+
+
+def _ensembles(
+    scores: pd.DataFrame, accuracy: pd.DataFrame, classes: Sequence[str]
+) -> pd.DataFrame:
+    single = scores[(scores["model"] != ENSEMBLE) & (scores["metric"] == "accuracy")]
+    spread = single.groupby([*KIND, "set"])["estimate"].agg(["mean", "std"])
+    test = ensembles(scores[scores["set"] == "test"])
+    rows = []
+    for kind in accuracy["estimate"].sort_values(ascending=False, kind="stable").index:
+        own = texts_of(test, kind)
+        row = {"model": model_text(*kind), "accuracy": own["accuracy", ""]}
+        for name in SPLITS[::-1]:
+            mean, sd = spread.loc[(*kind, name)]
+            row[f"folds_{name}"] = f"{ratio(mean)} ± {ratio(sd)}"
+        for label in classes:
+            row[f"Sensitivity, {label}"] = own["sensitivity", label]
+            row[f"Precision, {label}"] = own["precision", label]
+        rows.append(row)
+    return pd.DataFrame(rows).rename(columns={f"folds_{n}": f"Folds, {n}" for n in SPLITS})
+
+
+def _limits(accuracy: pd.DataFrame, chosen: Kind) -> list[str]:
+    """Say what the test set cannot show.
+
+    Parameters
+    ----------
+    accuracy
+        Accuracies of the ensembles on the test set, indexed by `KIND`.
+    """
+    row = dict(by_kind(accuracy.reset_index()))[chosen].iloc[0]
+    found = [
+        f"The test set has {some(row['n'], 'image')} of {some(row['patients'], 'patient')}. The "
+        f"interval of the accuracy on it is {ratio(row['high'] - row['low'])} wide, with patients "
+        "as the independent units."
+    ]
+    if len(accuracy) > 1:
+        spread = accuracy["estimate"].max() - accuracy["estimate"].min()
+        overlap = accuracy["low"].max() <= accuracy["high"].min()
+        found.append(
+            f"The best and the worst of {some(len(accuracy), 'ensemble')} on the test set differ "
+            f"by {ratio(spread)}; "
+            + (
+                "the intervals of all of them overlap, so their order may be chance."
+                if overlap
+                else "not all of their intervals overlap."
+            )
+        )
+    return found

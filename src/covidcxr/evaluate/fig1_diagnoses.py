@@ -11,6 +11,8 @@ from matplotlib.patches import Patch
 from covidcxr.data.tables import read_manifest, read_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.report.formats import count
+from covidcxr.report.section import Section, SectionFigure, write_section
 
 AP, PA, LATERAL, CT, OTHER = "frontal, AP", "frontal, PA", "lateral", "CT", "view not told"
 VIEW_COLOURS = {
@@ -24,7 +26,13 @@ LABEL_WIDTH = 34
 BAR_INCHES = 0.19
 
 
-def run(collections: str | Path, manifest: str | Path, png: str | Path, svg: str | Path) -> None:
+def run(
+    collections: str | Path,
+    manifest: str | Path,
+    png: str | Path,
+    svg: str | Path,
+    section: str | Path,
+) -> None:
     """Draw how many images of each diagnosis and view the raw collections list.
 
     Parameters
@@ -33,8 +41,8 @@ def run(collections: str | Path, manifest: str | Path, png: str | Path, svg: str
         `collections.csv`: source, diagnosis, view, images (listed), files (present).
     manifest
         `manifest.csv`; tells how many images of each source the run draws.
-    png, svg
-        Figures to write.
+    png, svg, section
+        Figures and section of the report to write.
 
     Raises
     ------
@@ -49,6 +57,22 @@ def run(collections: str | Path, manifest: str | Path, png: str | Path, svg: str
     drawn = read_manifest(manifest)["source"].value_counts()
     with figure_style():
         save_figure(draw_diagnoses(table, drawn), png, svg)
+    write_section(
+        section,
+        Section(
+            ident="diagnoses",
+            title="Diagnoses in the collections",
+            part="data",
+            figures=(
+                SectionFigure(
+                    "fig1_diagnoses",
+                    f"Diagnoses in the raw collections, by view. {listed_text(table)}",
+                    listed_text(table),
+                    folded=False,
+                ),
+            ),
+        ),
+    )
 
 
 def draw_diagnoses(table: pd.DataFrame, drawn: "pd.Series[int]") -> Figure:
@@ -130,3 +154,16 @@ def _draw_panel(ax: Axes, table: pd.DataFrame) -> None:
     for row, (total, here) in enumerate(zip(left, totals["files"], strict=True)):
         text = f"{total:,.0f}" if here == total else f"{total:,.0f} ({here:,.0f})"
         ax.annotate(text, (total, row), (3, 0), textcoords="offset points", va="center", fontsize=7)
+
+
+def listed_text(table: pd.DataFrame) -> str:
+    """Say what each raw collection lists, how much is there, and its commonest diagnosis."""
+    sentences = []
+    for source, part in table.groupby("source", sort=False):
+        by_diagnosis = part.groupby("diagnosis")["images"].sum().sort_values(ascending=False)
+        sentences.append(
+            f"{source}: {count(part['images'].sum())} images listed, "
+            f"{count(part['files'].sum())} files present, most often {by_diagnosis.index[0]} "
+            f"({count(by_diagnosis.iloc[0])})."
+        )
+    return " ".join(sentences)

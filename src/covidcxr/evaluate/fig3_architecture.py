@@ -12,6 +12,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from covidcxr.errors import InputError
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.report.section import Section, SectionFigure, write_section
 
 GAP = 0.28
 """Between boxes, in inches, the unit of the drawing."""
@@ -155,7 +156,12 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
 
 
 def run(
-    models: Sequence[str | Path], png: str | Path, svg: str | Path, *, backbones: Sequence[str]
+    models: Sequence[str | Path],
+    png: str | Path,
+    svg: str | Path,
+    section: str | Path,
+    *,
+    backbones: Sequence[str],
 ) -> None:
     """Write figure 3.
 
@@ -163,8 +169,8 @@ def run(
     ----------
     models
         Complete model (`.keras`) of each of `backbones`.
-    png, svg
-        Files to write.
+    png, svg, section
+        Figures and section of the report to write.
     """
     architectures = [
         describe(name, keras.models.load_model(path))
@@ -172,3 +178,20 @@ def run(
     ]
     with figure_style():
         save_figure(draw(architectures), png, svg)
+    write_section(
+        section,
+        Section(
+            ident="architecture",
+            title="Architecture",
+            part="methods",
+            figures=(
+                SectionFigure(
+                    "fig3_architecture",
+                    "The classifier: a backbone without its top, global average pooling, a dense "
+                    "layer with ReLU, dropout, and a softmax over the classes.",
+                    "Diagram of the classifier: backbone, pooling, dense layer, softmax.",
+                    folded=True,
+                ),
+            ),
+        ),
+    )

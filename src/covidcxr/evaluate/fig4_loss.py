@@ -16,6 +16,8 @@ from covidcxr.errors import InputError
 from covidcxr.evaluate.models import Kind, model_text
 from covidcxr.evaluate.panels import panel_grid
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.report.formats import listing
+from covidcxr.report.section import Section, SectionFigure, write_section
 
 COLUMNS = ["epoch", "loss", "val_loss", "best"]
 CURVES = {"loss": ("training", PALETTE[0]), "val_loss": ("validation", PALETTE[5])}
@@ -25,6 +27,7 @@ def run(
     histories: Sequence[str | Path],
     png: str | Path,
     svg: str | Path,
+    section: str | Path,
     *,
     models: Sequence[tuple[str, str]],
 ) -> None:
@@ -34,8 +37,8 @@ def run(
     ----------
     histories
         Training history of every fold's network.
-    png, svg
-        Figures to write.
+    png, svg, section
+        Figures and section of the report to write.
     models
         Backbone and augmentation of each of `histories`.
 
@@ -52,6 +55,24 @@ def run(
         read.setdefault((backbone, augmentation, NETWORK), []).append(history)
     with figure_style():
         save_figure(draw_losses(read), png, svg)
+    names = dict.fromkeys(backbone for backbone, *_ in read)
+    write_section(
+        section,
+        Section(
+            ident="loss",
+            title="Training",
+            part="methods",
+            figures=(
+                SectionFigure(
+                    "fig4_loss",
+                    "Training and validation loss: each fold thin, their mean thick, a mark at the "
+                    "epoch whose model was kept.",
+                    f"Line charts of loss against epoch for {listing(names)}.",
+                    folded=True,
+                ),
+            ),
+        ),
+    )
 
 
 def draw_losses(histories: Mapping[Kind, list[pd.DataFrame]]) -> Figure:

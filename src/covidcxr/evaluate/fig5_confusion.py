@@ -14,6 +14,8 @@ from covidcxr.classify.predictions import read_predictions
 from covidcxr.evaluate.models import Kind, by_kind, ensembles, model_text, networks, of_study
 from covidcxr.evaluate.panels import panel_grid
 from covidcxr.evaluate.style import figure_style, save_figure
+from covidcxr.report.formats import ratio, sample
+from covidcxr.report.section import Section, SectionFigure, write_section
 
 LABEL_WIDTH = 14
 LETTER_INCHES = 0.075
@@ -23,7 +25,12 @@ TITLE_INCHES = 2.0
 
 
 def run(
-    predictions: str | Path, png: str | Path, svg: str | Path, *, classes: Sequence[str]
+    predictions: str | Path,
+    png: str | Path,
+    svg: str | Path,
+    section: str | Path,
+    *,
+    classes: Sequence[str],
 ) -> None:
     """Draw the confusion matrix of every network's ensemble on the test set.
 
@@ -31,8 +38,8 @@ def run(
     ----------
     predictions
         All predictions of the run.
-    png, svg
-        Figures to write.
+    png, svg, section
+        Figures and section of the report to write.
     classes
         Class names in table order.
     """
@@ -43,6 +50,29 @@ def run(
     }
     with figure_style():
         save_figure(draw_matrices(matrices, classes), png, svg)
+    n = int(next(iter(matrices.values())).sum())
+    texts = [
+        f"{model_text(*kind)}: {ratio(np.trace(matrix) / n)} of {n} right"
+        for kind, matrix in matrices.items()
+    ]
+    write_section(
+        section,
+        Section(
+            ident="confusion",
+            title="Confusion matrices",
+            part="performance",
+            figures=(
+                SectionFigure(
+                    "fig5_confusion",
+                    f"Confusion matrices of the ensembles on the test set ({sample(n)}). Rows: "
+                    "predicted class; columns: true class; cells: images. Above each, its overall "
+                    "accuracy.",
+                    "; ".join(texts),
+                    folded=False,
+                ),
+            ),
+        ),
+    )
 
 
 def confusion(

@@ -9,12 +9,18 @@ import pandas as pd
 
 from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
+from covidcxr.report.formats import table_of
+from covidcxr.report.section import Section, SectionTable, write_section
 
 BYTES_PER_MB = 1e6
 
 
 def run(
-    files: Sequence[str | Path], table: str | Path, *, models: Sequence[tuple[str, str]]
+    files: Sequence[str | Path],
+    table: str | Path,
+    section: str | Path,
+    *,
+    models: Sequence[tuple[str, str]],
 ) -> None:
     """Write `models.csv`: backbone, augmentation, size_mb, parameters, trainable_parameters.
 
@@ -29,6 +35,9 @@ def run(
         CSV to write. `size_mb` is the file's size in megabytes of 1e6 bytes; `parameters` counts
         all weights, `trainable_parameters` those that training changes.
 
+    section
+        Section of the report to write.
+
     Raises
     ------
     InputError
@@ -38,7 +47,19 @@ def run(
         {"backbone": backbone, "augmentation": augmentation, **model_size(path)}
         for (backbone, augmentation), path in zip(models, files, strict=True)
     ]
-    write_table(pd.DataFrame(rows), table)
+    found = pd.DataFrame(rows)
+    write_table(found, table)
+    caption = "Size of a single fold's model in MB of 1e6 bytes, and its parameters."
+    write_section(
+        section,
+        Section(
+            ident="models",
+            title="Size of the models",
+            part="methods",
+            folded=True,
+            tables=(SectionTable("models", caption, table_of(found)),),
+        ),
+    )
 
 
 def model_size(path: str | Path) -> dict[str, float | int]:

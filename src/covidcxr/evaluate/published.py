@@ -1,13 +1,18 @@
 """The results of a run beside those published (Tables 1 and 2 of the study)."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from covidcxr.classify.predictions import ENSEMBLE
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.models import KIND, networks
+from covidcxr.report.formats import Column, Table, heading, listing, table_of
+from covidcxr.report.section import Section, SectionTable, write_section
 
 KEY = ["backbone", "augmentation"]
 STUDY, OTHERS = "1", "2"
@@ -20,6 +25,9 @@ def run(
     models: str | Path,
     accuracy: str | Path,
     comparison: str | Path,
+    section: str | Path,
+    *,
+    untrained: Sequence[str],
 ) -> None:
     """Write the run's test results beside the published ones.
 
@@ -37,6 +45,10 @@ def run(
         Table 1 to write, see `accuracy_table`.
     comparison
         Table 2 to write, see `comparison_table`.
+    section
+        Section of the report to write.
+    untrained
+        Backbones that started from random weights, to which the published figures do not compare.
 
     Raises
     ------
@@ -53,8 +65,10 @@ def run(
     _require_one_each(study, published)
     _require_one_each(test[test["model"] == ENSEMBLE], classification)
     _require_one_each(sizes, models)
-    write_table(accuracy_table(test, study), accuracy)
-    write_table(comparison_table(test, theirs, sizes), comparison)
+    beside, systems = accuracy_table(test, study), comparison_table(test, theirs, sizes)
+    write_table(beside, accuracy)
+    write_table(systems, comparison)
+    write_section(section, section_of(beside, systems, untrained))
 
 
 def accuracy_table(test: pd.DataFrame, study: pd.DataFrame) -> pd.DataFrame:
@@ -157,3 +171,66 @@ def _require_one_each(table: pd.DataFrame, path: str | Path) -> None:
     if len(doubles):
         backbone, augmentation = doubles[KEY].iloc[0]
         raise InputError(f"{path} lists {backbone} {augmentation} more than once: keep one row")
+
+
+def section_of(beside: pd.DataFrame, systems: pd.DataFrame, untrained: Sequence[str]) -> Section:
+    """Set the results beside the published ones where the run's classes are the study's."""
+    classes = [name for name in beside if str(name).startswith("published_precision_")]
+    if not classes or beside[classes].isna().all(axis=None):
+        return Section(
+            ident="published",
+            title="Beside published results",
+            part="performance",
+            paragraphs=("The run's classes are not the study's: there is nothing to compare.",),
+        )
+    shown = beside.copy()
+    random = shown["backbone"].isin(list(untrained))
+    shown.loc[random, [name for name in shown if str(name).startswith("difference")]] = np.nan
+    note = (
+        (
+            f"{listing(untrained)} started from random weights, to which the published figures do "
+            "not compare; no difference is given.",
+        )
+        if len(untrained)
+        else ()
+    )
+    return Section(
+        ident="published",
+        title="Beside published results",
+        part="performance",
+        folded=True,
+        paragraphs=(
+            "The test sets are not the same images, so a difference is no ranking.",
+            *note,
+        ),
+        tables=(
+            SectionTable(
+                "published_accuracy",
+                "Test accuracy and precision beside the study's. A difference is this run minus "
+                "the published value.",
+                _grouped(shown),
+            ),
+            SectionTable(
+                "published_comparison",
+                "Precision and accuracy beside published systems.",
+                table_of(systems),
+            ),
+        ),
+    )
+
+
+def _grouped(beside: pd.DataFrame) -> Table:
+    """Set each measure of this run, the published one and their difference under one heading."""
+    plain = table_of(beside)
+    columns = []
+    for name, column in zip(map(str, beside.columns), plain.columns, strict=True):
+        first, _, rest = name.partition("_")
+        if f"published_{name}" in beside.columns:
+            columns.append(Column("this run", heading(name), True))
+        elif first in ("published", "difference"):
+            columns.append(Column(first, heading(rest or "accuracy"), True))
+        elif first == "fold":
+            columns.append(Column(rest, "Folds, accuracy", True))
+        else:
+            columns.append(column)
+    return replace(plain, columns=columns)

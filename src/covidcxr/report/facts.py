@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from covidcxr.errors import InputError
 from covidcxr.report.formats import MISSING, listing
 from covidcxr.report.section import Check, Limit, Section
 
@@ -59,9 +58,6 @@ class Run:
     sections: Sequence[Section] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     # Of sections that no step writes yet.
-    classification: pd.DataFrame = field(default_factory=pd.DataFrame)
-    intervals: pd.DataFrame = field(default_factory=pd.DataFrame)
-    baselines: pd.DataFrame = field(default_factory=pd.DataFrame)
     synthetic: pd.DataFrame = field(default_factory=pd.DataFrame)
     losses: pd.DataFrame = field(default_factory=pd.DataFrame)
     explanations: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -183,53 +179,6 @@ def patients_in_several_folds(images: pd.DataFrame) -> set[str]:
     """Return the patients whose training images stand in more than one fold."""
     folds = images[images["split"] == "train"].groupby("patient_id")["fold"].nunique()
     return set(folds.index[folds > 1])
-
-
-def accuracy_interval(run: Run, backbone: str, augmentation: str) -> tuple[float, float]:
-    """Return the 95 % patient-clustered interval of an ensemble's accuracy on the test set."""
-    table = run.intervals
-    found = table[
-        (table["backbone"] == backbone)
-        & (table["augmentation"] == augmentation)
-        & (table["model"] == ENSEMBLE)
-        & (table["metric"] == "accuracy")
-    ]
-    if len(found) != 1:
-        raise InputError(
-            f"the table of intervals has {len(found)} accuracies of the ensemble of {backbone} "
-            f"{augmentation}, not one: make it anew"
-        )
-    return float(found["low"].iloc[0]), float(found["high"].iloc[0])
-
-
-ALL_BACKBONES = "all"
-"""Backbone by which the tables name the mean over all."""
-
-ON_FEATURES = {"logistic": "logistic regression", "support_vector": "support vector machine"}
-"""Models on pooled features, by what the tables name as their augmentation."""
-
-
-def backbone_text(backbone: str) -> str:
-    """Name a backbone of the tables."""
-    return "all backbones" if backbone == ALL_BACKBONES else backbone
-
-
-def augmentation_text(augmentation: str) -> str:
-    """Name an augmentation of the tables, or what stands in its place."""
-    return ON_FEATURES.get(augmentation, augmentation)
-
-
-def model_text(backbone: str, augmentation: str) -> str:
-    """Name a model in a sentence."""
-    return f"{backbone_text(backbone)} {augmentation_text(augmentation)}"
-
-
-def test_ensembles(classification: pd.DataFrame) -> pd.DataFrame:
-    """Return the ensembles' rows on the test set, best accuracy first (ties keep their order)."""
-    rows = classification[
-        (classification["model"] == ENSEMBLE) & (classification["split"] == "test")
-    ]
-    return rows.sort_values("accuracy", ascending=False, kind="stable").reset_index(drop=True)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, str]:

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from covidcxr.errors import InputError
-from covidcxr.report import content, summaries
+from covidcxr.report import content
 from covidcxr.report.facts import Run
-from covidcxr.report.formats import table_of
-from covidcxr.report.section import KeyRow, Limit, Section, SectionFigure, SectionTable
+from covidcxr.report.section import Limit, Section, SectionFigure, SectionTable
 from covidcxr.report.sections import (
     explanations,
     export,
@@ -26,8 +25,6 @@ MAKERS: dict[Maker, str] = {
 }
 FOLDED = {"export"}
 PLACES = {
-    "data": ("fig1_diagnoses",),
-    "performance": ("fig5_confusion", "fig3_architecture", "fig4_loss"),
     "synthetic": ("fig2_synthetic", "cyclegan_samples"),
     "explanations": ("fig6_gradcam", "fig7_timeline"),
 }
@@ -38,34 +35,22 @@ def made(run: Run, shown: Sequence[Path]) -> list[Section]:
     csv = {path.stem: path for path in shown if path.suffix == ".csv"}
     moved = {figure.name for section in run.sections for figure in section.figures}
     png = {path.stem for path in shown if path.suffix == ".png"} - moved
-    if "classification" not in csv or "intervals" not in csv:
-        return []
     tables = {name: pd.read_csv(path) for name, path in csv.items()}
     empty = pd.DataFrame()
-    scored = tables["classification"]
-    network = (scored["classifier"] == "network") & (scored["backbone"] != "all")
     run = replace(
         run,
         explanations=_explanations([p for p in shown if p.suffix == ".npz"], run.classes),
-        classification=scored[network],
-        intervals=_by_variant(tables["intervals"]),
-        baselines=_by_variant(scored[~network]),
         synthetic=tables.get("synthetic", empty),
         losses=tables.get("losses", empty),
     )
     captions, alts = content.figure_captions(run), content.figure_alts(run)
-    found = [_performance(run, tables)]
-    found += [
+    found = [
         Section(
             ident=f"{part}-figures",
             title="",
             part=part,
             figures=tuple(
-                SectionFigure(
-                    name, captions[name], alts[name], name in ("fig3_architecture", "fig4_loss")
-                )
-                for name in names
-                if name in png
+                SectionFigure(name, captions[name], alts[name]) for name in names if name in png
             ),
         )
         for part, names in PLACES.items()
@@ -76,12 +61,6 @@ def made(run: Run, shown: Sequence[Path]) -> list[Section]:
         if section is not None:
             found.append(_moved(section, part))
     return found
-
-
-def _by_variant(table: pd.DataFrame) -> pd.DataFrame:
-    """Name classifiers other than the network in the column `augmentation`."""
-    network = table["classifier"] == "network"
-    return table.assign(augmentation=table["augmentation"].where(network, table["classifier"]))
 
 
 def _moved(section: old.Section, part: str) -> Section:
@@ -95,37 +74,6 @@ def _moved(section: old.Section, part: str) -> Section:
         figures=tuple(SectionFigure(f.name, f.caption, f.alt) for f in section.figures),
         tables=tuple(SectionTable(t.name, t.caption, t.table, t.folded) for t in section.tables),
         folded=section.ident in FOLDED,
-    )
-
-
-def _performance(run: Run, tables: Mapping[str, pd.DataFrame]) -> Section:
-    sentence, _ = content.key_result(run)
-    shown = [
-        SectionTable(
-            "ensembles", content.TABLE_CAPTIONS["ensembles"], summaries.ensemble_table(run)
-        )
-    ]
-    if "published_accuracy" in tables:
-        table = summaries.beside_table(tables["published_accuracy"])
-        caption = content.TABLE_CAPTIONS["published_accuracy"]
-        shown.append(SectionTable("published_accuracy", caption, table, folded=True))
-    if "published_comparison" in tables:
-        table = table_of(tables["published_comparison"])
-        caption = content.TABLE_CAPTIONS["published_comparison"]
-        shown.append(SectionTable("published_comparison", caption, table, folded=True))
-    shown.append(SectionTable("classification", content.TABLE_CAPTIONS["classification"]))
-    if "models" in tables:
-        caption = content.TABLE_CAPTIONS["models"]
-        shown.append(SectionTable("models", caption, table_of(tables["models"]), folded=True))
-    return Section(
-        ident="performance-models",
-        title="Performance on the test set",
-        part="performance",
-        paragraphs=(sentence,),
-        finding=sentence.rstrip("."),
-        limits=tuple(Limit(text) for text in content.test_set_limits(run)),
-        key_rows=(KeyRow("Best ensemble", sentence),),
-        tables=tuple(shown),
     )
 
 
