@@ -1,5 +1,6 @@
 """The configuration of a run: validated against its JSON schema, completed with its defaults."""
 
+import ast
 import copy
 import difflib
 import json
@@ -13,6 +14,7 @@ import yaml
 from covidcxr.data.download import is_url
 from covidcxr.data.source import open_source
 from covidcxr.errors import InputError
+from covidcxr.files import is_there
 
 Schema = Mapping[str, Any]
 
@@ -63,10 +65,8 @@ def check_paths(config: Mapping[str, Any]) -> None:
     for name, options in config["sources"].items():
         open_source(options).check(f"sources.{name}")
     function = config["transform"]["function"]
-    if function is not None and not Path(function.rpartition(":")[0]).is_file():
-        raise InputError(
-            f"config key 'transform.function': there is no file '{function.rpartition(':')[0]}'"
-        )
+    if function is not None:
+        _check_function(Path(function.rpartition(":")[0]))
     for backbone in config["backbones"]:
         weights = config["weights"][backbone]
         if weights not in ("imagenet", "random") and not Path(weights).is_file():
@@ -74,6 +74,16 @@ def check_paths(config: Mapping[str, Any]) -> None:
                 f"config key 'weights.{backbone}': there is no file '{weights}'; "
                 "give 'imagenet', 'random' or the path of a no-top weight file"
             )
+
+
+def _check_function(file: Path) -> None:
+    key = "config key 'transform.function'"
+    if not is_there(file):
+        raise InputError(f"{key}: there is no file '{file}' (looked for {file.absolute()})")
+    try:
+        ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{key}: '{file}' is no Python code: {error}") from error
 
 
 def describe(schema: Schema) -> Iterator[tuple[str, str, Any, str]]:

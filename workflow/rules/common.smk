@@ -7,6 +7,12 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+if len(sys.executable.split()) > 1:
+    raise WorkflowError(
+        f"Snakemake cannot start Python under a path with a blank: '{sys.executable}'; move the folder that "
+        "holds it, or make its environment, where no folder's name has one"
+    )
+
 # The folder that holds `workflow`: of a checkout, or of the installed package.
 ROOT = Path(str(workflow.current_basedir)).parents[1]
 
