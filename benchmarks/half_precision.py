@@ -16,10 +16,11 @@ import numpy.typing as npt
 import pandas as pd
 import yaml
 
-from covidcxr.classify.repeats import PLAIN, Arm, pooled, train_arm
-from covidcxr.classify.train import read_bank
+from covidcxr.classify.fitting import Arm, Material, Training
+from covidcxr.classify.repeats import PLAIN, pooled, train_head
 from covidcxr.config import complete, read_schema
 from covidcxr.data.tables import read_manifest, read_split
+from covidcxr.features.bank import read_bank
 from covidcxr.runtime import configure
 
 SEED = 2020
@@ -70,22 +71,24 @@ def main() -> None:
         "probability | ensembles: test accuracy | out of fold |\n|---|---|---|---|---|---|---|"
     )
     for backbone in chosen.backbones:
-        full = read_bank(run / f"features/{backbone}/manifest")
+        full = read_bank(
+            *(
+                run / f"features/{backbone}/manifest" / f
+                for f in ("clean.npy", "views.npy", "rows.csv")
+            )
+        )
         largest = float(np.abs(full.views).max())
         reference: npt.NDArray[np.float64] | None = None
         for variant, change in VARIANTS.items():
             bank = replace(full, clean=change(full.clean), views=change(full.views))
             models = pd.concat(
-                train_arm(
+                train_head(
+                    Material(table, classes, bank),
                     Arm(PLAIN),
-                    table,
                     k,
-                    (bank, bank),
-                    no_synthetic(),
-                    classes=classes,
-                    settings=study["training"],
-                    seed=SEED,
-                    name=("train", backbone, k),
+                    Training(**study["training"]),
+                    SEED,
+                    ("train", backbone, k),
                 )
                 for k in range(table["fold"].nunique())
             )
@@ -103,11 +106,6 @@ def main() -> None:
                 f"{np.abs(scores - reference).max():.4f} | {test} | {held} |",
                 flush=True,
             )
-
-
-def no_synthetic() -> pd.DataFrame:
-    """Return an empty table of synthetic images."""
-    return pd.DataFrame(columns=["image_id", "label", "source_image_id", "patient_id"])
 
 
 if __name__ == "__main__":

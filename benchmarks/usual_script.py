@@ -31,7 +31,7 @@ import pandas as pd
 import tensorflow as tf
 import yaml
 
-from covidcxr.classify.train import train_fold
+from covidcxr.classify import train
 from covidcxr.config import complete, read_schema
 from covidcxr.data.tables import MANIFEST_COLUMNS
 from covidcxr.features.augment import Transform, augmented_view, magnified
@@ -165,19 +165,20 @@ def write_job(folder: Path, backbone: keras.Model, views: int) -> None:
 
 def train_job(folder: Path, name: str, settings: dict[str, Any]) -> None:
     """Train a head as a job of the workflow does."""
-    train_fold(
-        folder,
-        folder / "backbone.keras",
-        folder / "manifest.csv",
-        folder / "split.csv",
-        *(folder / out for out in ("model.keras", "history.csv", "predictions.csv")),
-        classes=CLASSES,
-        fold=0,
-        backbone=name,
-        augmentation="v1",
-        seed=0,
+    train.run(
+        str(folder / "backbone.keras"),
+        [str(folder / part) for part in ("clean.npy", "views.npy", "rows.csv")],
+        [str(folder / part) for part in ("manifest.csv", "split.csv")],
+        [],
+        *(str(folder / out) for out in ("head.keras", "history.csv", "predictions.csv")),
+        settings={"classes": CLASSES, "synthetic": 0, "seed": 0, **settings},
+        wildcards={
+            "population": "study",
+            "backbone": name,
+            "augmentation": "v1",
+            "fold": "fold0",
+        },
         threads=1,
-        **settings,
     )
 
 

@@ -23,11 +23,12 @@ import pandas as pd
 import yaml
 from scipy import stats
 
-from covidcxr.classify.repeats import PLAIN, Arm, pooled, train_arm
-from covidcxr.classify.train import Bank, read_bank
+from covidcxr.classify.fitting import Arm, Material, Training
+from covidcxr.classify.repeats import PLAIN, pooled, train_head
 from covidcxr.config import complete, read_schema
 from covidcxr.data.split import draw_folds
 from covidcxr.data.tables import read_manifest, read_table
+from covidcxr.features.bank import Bank, positions, read_bank
 from covidcxr.features.features import write_features
 from covidcxr.runtime import configure
 from covidcxr.seeding import integer_seed
@@ -40,20 +41,15 @@ SEED = 2020
 class FreshViews(Bank):
     """A bank of as many views as epochs: each epoch trains on one of its own, none on the image."""
 
-    def epoch_of(self, ids: list[str], epoch: int) -> npt.NDArray[np.generic]:
+    def epoch_of(self, ids: Sequence[str], epoch: int) -> npt.NDArray[np.generic]:
         """Return the features [len(ids), *cut] of view number `epoch`."""
-        return np.asarray(self.views[self._positions(ids, "view_row"), epoch])
+        return np.asarray(self.views[positions(self.rows["view_row"], ids), epoch])
 
 
 def banks(full: Bank, numbers: Sequence[int]) -> dict[str, Bank]:
     """Return a bank of each number of views, and the usual script's."""
     few = {str(n): replace(full, views=full.views[:, :n]) for n in numbers}
     return few | {USUAL: FreshViews(full.clean, full.views, full.rows)}
-
-
-def no_synthetic() -> pd.DataFrame:
-    """Return an empty table of synthetic images."""
-    return pd.DataFrame(columns=["image_id", "label", "source_image_id", "patient_id"])
 
 
 def accuracies(
@@ -72,16 +68,13 @@ def accuracies(
         divided = table.assign(fold=fold.reindex(table.index).astype("Int64"))
         for name, bank in compared.items():
             predicted = [
-                train_arm(
+                train_head(
+                    Material(divided, classes, bank),
                     Arm(PLAIN),
-                    divided,
                     k,
-                    (bank, bank),
-                    no_synthetic(),
-                    classes=classes,
-                    settings=settings,
-                    seed=seed,
-                    name=("train", k),
+                    Training(**settings),
+                    seed,
+                    ("train", k),
                 )
                 for k in range(folds)
             ]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from covidcxr.classify.model import build_head, complete_model
-from covidcxr.classify.train import Bank
+from covidcxr.features.bank import Bank
 from covidcxr.features.features import feature_rows
 from tests.unit.tiny import SIZE, TRANSFORM, tiny_backbone
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, recall_score
 
-from covidcxr.classify.score import ENSEMBLE, write_scores
-from covidcxr.classify.train import train_fold
+from covidcxr.classify import score
+from covidcxr.classify.predictions import read_file
 from covidcxr.data.examination import Examination
 from covidcxr.data.external import build_external
 from covidcxr.data.sampling import image_ids
@@ -26,10 +26,17 @@ from covidcxr.evaluate.external_scores import (
 from covidcxr.evaluate.models import KIND
 from covidcxr.evaluate.scores import scores
 from covidcxr.features.clean_features import write_clean_features
-from covidcxr.features.features import write_features
 from covidcxr.report.section import Section
 from tests.unit.statistics_inputs import identified
-from tests.unit.tiny import CLASSES, TRANSFORM, tiny_images, tiny_manifest, tiny_study
+from tests.unit.tiny import (
+    CLASSES,
+    assemble_tiny,
+    tiny_bank,
+    tiny_images,
+    tiny_manifest,
+    tiny_study,
+    train_tiny,
+)
 
 SOURCES = {
     "own": {"type": "csv", "table": "own.csv"},
@@ -269,42 +276,13 @@ SET = ("set", "class", "images", "patients", "excluded", "reasons")
 
 
 @pytest.mark.parametrize("cut", ["head", "last_block"])
-def test_scores_from_features_are_those_of_the_complete_saved_models(tmp_path: Path, cut: str):
+def test_scores_from_features_are_those_of_the_complete_models(tmp_path: Path, cut: str):
     folder = tiny_study(tmp_path)
-    bank = folder / "bank"
-    write_features(
-        folder / "tiny.keras",
-        folder / "images.npy",
-        folder / "manifest.csv",
-        folder / "split.csv",
-        bank / "clean.npy",
-        bank / "views.npy",
-        bank / "rows.csv",
-        trainable=cut,
-        views=1,
-        transform=TRANSFORM,
-        seed=1,
-        threads=1,
-    )
-    models = {f"fold{k}": folder / f"fold{k}.keras" for k in range(2)}
-    for k, model in enumerate(models.values()):
-        train_fold(
-            bank,
-            folder / "tiny.keras",
-            folder / "manifest.csv",
-            folder / "split.csv",
-            model,
-            folder / "history.csv",
-            folder / "predictions.csv",
-            classes=CLASSES,
-            fold=k,
-            backbone="tiny",
-            augmentation="v1",
-            seed=1,
-            threads=1,
-            trainable=cut,
-            epochs=1,
-        )
+    bank = tiny_bank(folder, cut=cut)
+    heads = [
+        train_tiny(folder, bank, folder / f"fold{k}", fold=k, trainable=cut, epochs=1)
+        for k in range(2)
+    ]
     labels = [1, 1, 2, 2, 1, 2, 1]
     images = tiny_images(labels, seed=9)
     np.save(folder / "external.npy", images)
@@ -317,25 +295,20 @@ def test_scores_from_features_are_those_of_the_complete_saved_models(tmp_path: P
         threads=1,
         batch_size=3,
     )
-    outputs = {name: folder / "out" / f"{name}.csv" for name in [*models, ENSEMBLE]}
-    write_scores(
-        models,
-        folder / "tiny.keras",
-        folder / "features.npy",
-        folder / "external.csv",
-        outputs,
-        classes=CLASSES,
-        trainable=cut,
-        threads=1,
-        identity=dict.fromkeys(["population", "backbone", "augmentation", "set"], "x"),
-    )
+    score.run(
+        heads, [], [folder / "features.npy"], [folder / "external.csv"], folder / "external.scores",
+        classes=CLASSES, sets=["set"], population="study", backbone="tiny", threads=1,
+    )  # fmt: skip
     columns = [f"p_{name}" for name in CLASSES]
-    expected = {
-        name: keras.models.load_model(path).predict(images[..., None], verbose=0)
-        for name, path in models.items()
-    }
-    expected[ENSEMBLE] = np.mean(list(expected.values()), axis=0)
-    for name, path in outputs.items():
-        found = pd.read_csv(path)
-        assert found[columns].to_numpy() == pytest.approx(expected[name], abs=1e-5)
+    written = dict(list(read_file(folder / "external.scores", CLASSES).groupby("model")))
+    for k, head in enumerate(heads):
+        model = assemble_tiny(folder, [head], folder / "complete.keras", cut)
+        expected = keras.models.load_model(model).predict(images[..., None], verbose=0)
+        found = written[f"fold{k}"]
+        assert found[columns].to_numpy() == pytest.approx(expected, abs=1e-5)
         assert found["label"].tolist() == [CLASSES[k] for k in labels]
+    whole = keras.models.load_model(
+        assemble_tiny(folder, heads, folder / "ensemble.keras", cut)
+    ).predict(images[..., None], verbose=0)
+    mean = np.mean([written[f"fold{k}"][columns].to_numpy() for k in range(2)], axis=0)
+    assert whole == pytest.approx(mean, abs=1e-5)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.preprocessing import StandardScaler
 
-from covidcxr.classify.model import build_head, complete_model, standardisation
+from covidcxr.classify.model import assembled, attach, build_head, complete_model
+from covidcxr.features.backbone import split_backbone
+from covidcxr.features.bank import standardisation
 from tests.unit.tiny import tiny_backbone, tiny_images
 
 
@@ -51,6 +53,36 @@ def test_the_complete_model_is_flat_and_reloads_without_custom_objects(
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
     assert scores.shape == (3, 4)
     assert not any(isinstance(layer, keras.Model) for layer in loaded.layers)
+
+
+@pytest.mark.parametrize("trainable", ["head", "last_block", "all"])
+def test_an_ensemble_is_one_flat_model_with_the_mean_of_its_folds(
+    trainable: str, tmp_path: Path
+) -> None:
+    backbone = tiny_backbone()
+    images = tiny_images([0, 1, 2])[..., None]
+    heads, expected = {}, []
+    for k in range(2):
+        extractor, rest = split_backbone(tiny_backbone(), trainable)
+        for layer in rest.layers:
+            layer.set_weights([w + 0.1 * (k + 1) for w in layer.get_weights()])
+        head = keras.Model(rest.input, attach(rest.output, build_head(3)))
+        heads[f"fold{k}_"] = head
+        expected.append(head(extractor(images)).numpy())
+    model = assembled(backbone, heads, trainable)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    found = loaded.predict(images, verbose=0)
+    np.testing.assert_allclose(found, np.mean(expected, axis=0), atol=1e-5)
+    assert not any(isinstance(layer, keras.Model) for layer in loaded.layers)
+    names = [layer.name for layer in loaded.layers]
+    assert {"fold0_logits", "fold1_logits", "ensemble"} <= set(names)
+    assert ("pooled" in names) == (trainable == "head")
+    assert len([name for name in names if "pooled" in name]) == (1 if trainable == "head" else 2)
+    # The frozen part stands in the file once.
+    assert len([name for name in names if name.endswith("first")]) == (
+        2 if trainable == "all" else 1
+    )
 
 
 def test_the_head_has_the_published_number_of_parameters() -> None:

@@ -15,14 +15,22 @@ from typer.testing import CliRunner
 from covidcxr import cli
 from covidcxr.classify.card import ModelCard, add_card, read_card
 from covidcxr.classify.model import build_head, complete_model
-from covidcxr.classify.train import train_fold
+from covidcxr.classify.predictions import IDENTITY
 from covidcxr.deploy.predict import describe, draw_overlay, find_images
 from covidcxr.errors import InputError
 from covidcxr.explain.committee import build_committee, consult
 from covidcxr.explain.gradcam import grad_cam
-from covidcxr.features.features import write_features
 from tests.unit.dicom_files import radiograph, write
-from tests.unit.tiny import CLASSES, SIZE, TRANSFORM, tiny_backbone, tiny_images, tiny_study
+from tests.unit.tiny import (
+    CLASSES,
+    SIZE,
+    assemble_tiny,
+    tiny_backbone,
+    tiny_bank,
+    tiny_images,
+    tiny_study,
+    train_tiny,
+)
 
 runner = CliRunner()
 
@@ -31,31 +39,15 @@ runner = CliRunner()
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study whose folds 0 and 1 are trained, its test images as PNG files in `png/`."""
     folder = tiny_study(tmp_path_factory.mktemp("trained"))
-    write_features(
-        *(folder / name for name in ("tiny.keras", "images.npy", "manifest.csv", "split.csv")),
-        *(folder / "bank" / name for name in ("clean.npy", "views.npy", "rows.csv")),
-        trainable="head",
-        views=1,
-        transform=TRANSFORM,
-        seed=1,
-        threads=1,
-    )
+    bank = tiny_bank(folder)
     for fold in (0, 1):
-        train_fold(
-            folder / "bank",
-            *(folder / name for name in ("tiny.keras", "manifest.csv", "split.csv")),
-            folder / f"models/fold{fold}.keras",
-            folder / f"history{fold}.csv",
-            folder / f"predictions{fold}.csv",
-            classes=CLASSES,
-            fold=fold,
-            backbone="tiny",
-            augmentation="v1",
-            seed=1,
-            threads=1,
-            epochs=3,
-            learning_rate=0.01,
+        head = train_tiny(
+            folder, bank, folder / f"fold{fold}", fold=fold, epochs=3, learning_rate=0.01
         )
+        (folder / "models").mkdir(exist_ok=True)
+        assemble_tiny(folder, [head], folder / f"models/fold{fold}.keras")
+        predictions = pd.read_csv(folder / f"fold{fold}/predictions.csv").drop(columns=IDENTITY)
+        predictions.to_csv(folder / f"predictions{fold}.csv", index=False)
     (folder / "png").mkdir()
     manifest = pd.read_csv(folder / "manifest.csv")
     for name, pixels in zip(manifest["image_id"], np.load(folder / "images.npy"), strict=True):
@@ -137,7 +129,9 @@ def test_files_that_cannot_be_read_are_told_and_the_others_predicted(
 def test_a_model_tells_its_classes_and_one_that_does_not_needs_them_named(
     trained: Path, tmp_path: Path
 ) -> None:
-    assert read_card(trained / "models/fold1.keras") == ModelCard(tuple(CLASSES), "tiny", "v1", 1)
+    assert read_card(trained / "models/fold1.keras") == ModelCard(
+        tuple(CLASSES), "study", "tiny", "v1", "fold0"
+    )
     with pytest.raises(InputError, match="covid, normal"):
         describe(trained / "models", ["a", "b", "c"])
     bare = tmp_path / "bare.keras"
@@ -152,7 +146,7 @@ def test_a_model_tells_its_classes_and_one_that_does_not_needs_them_named(
     )
     assert result.exit_code == 0, result.output
     assert {"p_ill", "p_well"} < set(pd.read_csv(tmp_path / "predictions.csv").columns)
-    add_card(bare, ModelCard(("x", "y"), "tiny", "v1", 0))
+    add_card(bare, ModelCard(("x", "y"), "study", "tiny", "v1", "fold0"))
     keras.models.load_model(bare)
     for fold in (0, 1):
         (tmp_path / f"mixed/fold{fold}.keras").parent.mkdir(exist_ok=True)

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from covidcxr.classify import fitting
 from covidcxr.classify import repeats as repeats_module
-from covidcxr.classify import train as train_module
-from covidcxr.classify.repeats import COPIES, PLAIN, WEIGHTS, arms, copies, write_repeats
-from covidcxr.classify.train import Sample, train_fold
+from covidcxr.classify.fitting import copies
+from covidcxr.classify.repeats import COPIES, PLAIN, WEIGHTS, arms
+from covidcxr.classify.samples import Sample
 from covidcxr.cyclegan.synthetic_effect import read_repeats
 from covidcxr.data import split as split_step
-from covidcxr.features.features import write_features
 from covidcxr.seeding import integer_seed
-from tests.unit.tiny import CLASSES, TRANSFORM, tiny_images, tiny_study
+from tests.unit.tiny import CLASSES, synthetic_of, tiny_bank, tiny_study, train_tiny
 
 SETTINGS = {
     "epochs": 3,
@@ -35,57 +35,34 @@ SETTINGS = {
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a study with pooled features, and six synthetic images of covid."""
     folder = tiny_study(tmp_path_factory.mktemp("study"))
-    manifest = pd.read_csv(folder / "manifest.csv")
     pd.read_csv(folder / "split.csv")[["image_id", "split"]].to_csv(
         folder / "holdout.csv", index=False
     )
-    sources = manifest.loc[manifest["label"] == "normal"].iloc[:6]
-    pd.DataFrame(
-        {
-            "image_id": [f"synthetic-{k}" for k in range(6)],
-            "label": "covid",
-            "source_image_id": sources["image_id"].to_numpy(),
-            "patient_id": sources["patient_id"].to_numpy(),
-        }
-    ).to_csv(folder / "synthetic.csv", index=False)
-    np.save(folder / "synthetic.npy", tiny_images([0] * 6, seed=1))
-    for cohort, images, table, holdout in (
-        ("real", "images.npy", "manifest.csv", folder / "holdout.csv"),
-        ("made", "synthetic.npy", "synthetic.csv", None),
-    ):
-        write_features(
-            folder / "tiny.keras",
-            folder / images,
-            folder / table,
-            holdout,
-            folder / cohort / "clean.npy",
-            folder / cohort / "views.npy",
-            folder / cohort / "rows.csv",
-            trainable="head",
-            views=2,
-            transform=TRANSFORM,
-            seed=1,
-            threads=1,
-        )
+    tiny_bank(folder, "real", views=2)
+    synthetic_of(folder, name="made")
     return folder
 
 
+def bank_of(study: Path, name: str) -> list[Path]:
+    return [study / name / file for file in ("clean.npy", "views.npy", "rows.csv")]
+
+
 def repeated(study: Path, output: Path, repeats: int) -> pd.DataFrame:
-    write_repeats(
-        study / "real",
-        study / "made",
-        study / "manifest.csv",
-        study / "holdout.csv",
-        study / "synthetic.csv",
+    repeats_module.run(
+        bank_of(study, "real"),
+        [study / "manifest.csv", study / "holdout.csv"],
+        [study / "synthetic.csv", *bank_of(study, "made")],
         output,
-        classes=CLASSES,
-        backbone="tiny",
+        settings={
+            "classes": CLASSES,
+            "unit": "patient",
+            "folds": 2,
+            "repeats": repeats,
+            "seed": 7,
+            **SETTINGS,
+        },
         augmentations={"v1": 0, "v2": 6},
-        settings=SETTINGS,
-        unit="patient",
-        folds=2,
-        repeats=repeats,
-        seed=7,
+        backbone="tiny",
         threads=1,
     )
     return pd.read_csv(output)
@@ -95,15 +72,14 @@ def repeated(study: Path, output: Path, repeats: int) -> pd.DataFrame:
 def test_a_repeat_is_the_run_itself_with_another_seed(
     arm: str, count: int, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Loading a backbone draws from Keras' global generator: seed anew where the heads are made.
-    build = train_module.build_head
+    # Loading a backbone draws from Keras' global generator: seed again where the heads are made.
+    build = fitting.build_head
 
     def seeded(*given: object, **options: object) -> list[keras.Layer]:
         keras.utils.set_random_seed(3)
         return build(*given, **options)
 
-    for module in (train_module, repeats_module):
-        monkeypatch.setattr(module, "build_head", seeded)
+    monkeypatch.setattr(fitting, "build_head", seeded)
     found = repeated(study, tmp_path / "repeats.csv", 1)
     found = found[found["arm"] == arm].set_index("image_id")
 
@@ -118,24 +94,15 @@ def test_a_repeat_is_the_run_itself_with_another_seed(
     )
     parts = []
     for fold in range(2):
-        train_fold(
-            study / "real",
-            study / "tiny.keras",
-            study / "manifest.csv",
-            tmp_path / "split.csv",
-            tmp_path / "model.keras",
-            tmp_path / "history.csv",
-            tmp_path / "predictions.csv",
-            classes=CLASSES,
+        train_tiny(
+            study,
+            bank_of(study, "real"),
+            tmp_path,
             fold=fold,
-            backbone="tiny",
             augmentation=arm,
-            seed=seed,
-            threads=1,
-            synthetic=study / "synthetic.csv",
-            synthetic_features=study / "made",
-            n_synthetic=count,
-            **SETTINGS,
+            split=tmp_path / "split.csv",
+            made=[study / "synthetic.csv", *bank_of(study, "made")],
+            **SETTINGS | {"synthetic": count, "seed": seed},
         )
         parts.append(pd.read_csv(tmp_path / "predictions.csv"))
     columns = [f"p_{name}" for name in CLASSES]

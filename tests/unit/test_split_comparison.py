@@ -1,10 +1,12 @@
 """Leakage through patients: planted and found, absent and not found."""
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from covidcxr.classify.classifiers import Examples, fit, logistic
 from covidcxr.evaluate.split_comparison import (
     Division,
     matched,
@@ -60,11 +62,13 @@ def compared(folder, patients_images: int, features: np.ndarray) -> pd.DataFrame
     np.save(folder / "clean.npy", features.astype(np.float32))
     rows = images[["image_id"]].assign(clean_row=range(len(images)))
     rows.to_csv(folder / "rows.csv", index=False)
-    pd.DataFrame({"C": [1.0], "chosen": [1]}).to_csv(folder / "choice.csv", index=False)
+    classes = images["label"].map(CLASSES.index).to_numpy()
+    examples = Examples(features, classes, images["image_id"].to_numpy(str))
+    joblib.dump({"fold0": fit(logistic, examples)}, folder / "logistic.joblib")
     run(
         [folder / "clean.npy"],
         [folder / "rows.csv"],
-        [folder / "choice.csv"],
+        [folder / "logistic.joblib"],
         folder / "manifest.csv",
         folder / "summary.csv",
         folder / "draws.csv",

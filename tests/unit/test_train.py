@@ -10,102 +10,58 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from covidcxr.classify.train import (
-    Fitting,
-    Sample,
-    cross_entropy,
-    divide,
-    fit,
-    read_bank,
-    shuffled_batches,
-    train_fold,
-    usable_synthetic,
-    weights_of,
-)
+from covidcxr.classify.fitting import Training, cross_entropy, fit, shuffled_batches
+from covidcxr.classify.samples import Sample, divide, usable_synthetic, weights_of
 from covidcxr.errors import InputError
-from covidcxr.features.features import write_features
-from tests.unit.tiny import CLASSES, TRANSFORM, tiny_images, tiny_study
+from covidcxr.features.bank import read_bank
+from tests.unit.tiny import (
+    CLASSES,
+    assemble_tiny,
+    synthetic_of,
+    tiny_bank,
+    tiny_study,
+    train_tiny,
+)
 
 CUTS = ["head", "last_block", "all"]
+
+
+def unwatched(_: object) -> None:
+    pass
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a study with a feature bank for each cut and six synthetic images of covid."""
     folder = tiny_study(tmp_path_factory.mktemp("study"))
-    manifest = pd.read_csv(folder / "manifest.csv")
-    sources = manifest.loc[manifest["label"] == "normal"].iloc[:6]
-    pd.DataFrame(
-        {
-            "image_id": [f"synthetic-{k}" for k in range(6)],
-            "label": "covid",
-            "source_image_id": sources["image_id"].to_numpy(),
-            "patient_id": sources["patient_id"].to_numpy(),
-        }
-    ).to_csv(folder / "synthetic.csv", index=False)
-    np.save(folder / "synthetic.npy", tiny_images([0] * 6, seed=1))
     for cut in CUTS:
-        for cohort, images, table, holdout in (
-            ("real", "images.npy", "manifest.csv", folder / "split.csv"),
-            ("synthetic", "synthetic.npy", "synthetic.csv", None),
-        ):
-            bank = folder / cut / cohort
-            write_features(
-                folder / "tiny.keras",
-                folder / images,
-                folder / table,
-                holdout,
-                bank / "clean.npy",
-                bank / "views.npy",
-                bank / "rows.csv",
-                trainable=cut,
-                views=2,
-                transform=TRANSFORM,
-                seed=1,
-                threads=1,
-            )
+        tiny_bank(folder, f"{cut}/real", cut=cut, views=2)
+    synthetic_of(folder, name="head/synthetic")
     return folder
+
+
+def bank_of(study: Path, cut: str, name: str = "real") -> list[Path]:
+    return [study / cut / name / file for file in ("clean.npy", "views.npy", "rows.csv")]
 
 
 def train(
     study: Path, out: Path, **changes: object
 ) -> tuple[keras.Model, pd.DataFrame, pd.DataFrame]:
-    """Train fold 0 of the study; return the saved model, the history and the predictions."""
-    settings = {
-        "classes": CLASSES,
-        "fold": 0,
-        "backbone": "tiny",
-        "augmentation": "v1",
-        "seed": 1,
-        "threads": 1,
-        "trainable": "head",
-        "epochs": 3,
-        "learning_rate": 0.01,
-        **changes,
-    }
-    train_fold(
-        study / str(settings["trainable"]) / "real",
-        study / "tiny.keras",
-        study / "manifest.csv",
-        study / "split.csv",
-        out / "model.keras",
-        out / "history.csv",
-        out / "predictions.csv",
-        **settings,
-    )
+    """Train fold 0 of the study; return the complete model, the history and the predictions."""
+    settings = {"trainable": "head", "epochs": 3, "learning_rate": 0.01, **changes}
+    cut = str(settings["trainable"])
+    head = train_tiny(study, bank_of(study, cut), out, **settings)
+    model = assemble_tiny(study, [head], out / "model.keras", cut)
     return (
-        keras.models.load_model(out / "model.keras"),
+        keras.models.load_model(model),
         pd.read_csv(out / "history.csv"),
         pd.read_csv(out / "predictions.csv"),
     )
 
 
 def with_synthetic(study: Path, count: int) -> dict[str, object]:
-    return {
-        "synthetic": study / "synthetic.csv",
-        "synthetic_features": study / "head" / "synthetic",
-        "n_synthetic": count,
-    }
+    table = study / "synthetic.csv"
+    return {"synthetic": count, "made": [table, *bank_of(study, "head", "synthetic")]}
 
 
 @pytest.mark.parametrize("trainable", CUTS)
@@ -199,11 +155,11 @@ def test_a_linear_classifier_reaches_the_loss_of_logistic_regression() -> None:
     history = fit(
         model,
         lambda _: features,
-        classes,
-        features,
-        classes,
-        Fitting(epochs=60, batch_size=20, learning_rate=0.02),
+        (classes, np.ones(150)),
+        (features, classes),
+        Training(epochs=60, batch_size=20, learning_rate=0.02),
         rng,
+        unwatched,
     )
     assert history["val_loss"].min() == pytest.approx(expected, rel=0.01)
 
@@ -219,13 +175,12 @@ def test_weighed_images_draw_a_linear_classifier_as_they_do_logistic_regression(
     fit(
         model,
         lambda _: features,
-        classes,
+        (classes, weights),
         # Validation by the weighed rows alone, so that the weights kept are those that fit them.
-        features[weights > 1],
-        classes[weights > 1],
-        Fitting(epochs=80, batch_size=50, learning_rate=0.02),
+        (features[weights > 1], classes[weights > 1]),
+        Training(epochs=80, batch_size=50, learning_rate=0.02),
         rng,
-        weights,
+        unwatched,
     )
     logits = model(features).numpy()
     found = logits[:, 1] - logits[:, 0]
@@ -246,7 +201,7 @@ def test_sources_count_alike_and_synthetic_images_are_one() -> None:
 
 
 def test_epochs_go_through_the_images_and_their_views_in_turn(study: Path) -> None:
-    bank = read_bank(study / "head" / "real")
+    bank = read_bank(*bank_of(study, "head"))
     ids = ["s-000", "s-002", "s-004"]
     rows = bank.rows.loc[ids]
     turns = [
@@ -265,7 +220,9 @@ def test_epochs_go_through_the_images_and_their_views_in_turn(study: Path) -> No
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
     classes = np.array([0, 1, 2])
-    fit(model, view, classes, view(0), classes, Fitting(4, 2, 0.1), np.random.default_rng(0))
+    plan = Training(epochs=4, batch_size=2, learning_rate=0.1)
+    rng = np.random.default_rng(0)
+    fit(model, view, (classes, np.ones(3)), (view(0), classes), plan, rng, unwatched)
     assert asked == [0, 0, 1, 2, 3]
     assert not np.array_equal(view(0), view(1))
 
@@ -273,7 +230,7 @@ def test_epochs_go_through_the_images_and_their_views_in_turn(study: Path) -> No
 def test_a_diverging_training_is_told(study: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="learning_rate"):
         train(study, tmp_path, trainable="all", learning_rate=1e30)
-    assert not (tmp_path / "model.keras").exists()
+    assert not (tmp_path / "head.keras").exists()
 
 
 def test_features_cut_elsewhere_are_refused(study: Path, tmp_path: Path) -> None:

@@ -6,6 +6,11 @@ import keras
 import numpy as np
 import pandas as pd
 
+from covidcxr.classify import train
+from covidcxr.classify.card import ModelCard
+from covidcxr.classify.model import write_model
+from covidcxr.features.features import write_features
+
 CLASSES = ["covid", "normal", "pneumonia"]
 SIZE = 16
 TRANSFORM = {
@@ -66,3 +71,84 @@ def tiny_study(folder: Path) -> Path:
     np.save(folder / "images.npy", tiny_images(labels))
     tiny_backbone().save(folder / "tiny.keras")
     return folder
+
+
+def tiny_bank(folder: Path, name: str = "bank", *, cut: str = "head", views: int = 1) -> list[Path]:
+    """Write the feature bank of a study's images; return its files."""
+    return write_bank(folder, name, "images.npy", "manifest.csv", "split.csv", cut, views)
+
+
+def write_bank(
+    folder: Path, name: str, images: str, table: str, holdout: str | None, cut: str, views: int
+) -> list[Path]:
+    """Write the feature bank of images that a table lists; return its files."""
+    files = [folder / name / file for file in ("clean.npy", "views.npy", "rows.csv")]
+    write_features(
+        folder / "tiny.keras",
+        folder / images,
+        folder / table,
+        folder / holdout if holdout else None,
+        *files,
+        trainable=cut,
+        views=views,
+        transform=TRANSFORM,
+        seed=1,
+        threads=1,
+    )
+    return files
+
+
+def synthetic_of(folder: Path, cut: str = "head", name: str = "synthetic") -> list[Path]:
+    """Write six synthetic images of covid and their bank; return their table and its files."""
+    manifest = pd.read_csv(folder / "manifest.csv")
+    sources = manifest.loc[manifest["label"] == "normal"].iloc[:6]
+    pd.DataFrame(
+        {
+            "image_id": [f"synthetic-{k}" for k in range(6)],
+            "label": "covid",
+            "source_image_id": sources["image_id"].to_numpy(),
+            "patient_id": sources["patient_id"].to_numpy(),
+        }
+    ).to_csv(folder / "synthetic.csv", index=False)
+    np.save(folder / "synthetic.npy", tiny_images([0] * 6, seed=1))
+    bank = write_bank(folder, name, "synthetic.npy", "synthetic.csv", None, cut, 2)
+    return [folder / "synthetic.csv", *bank]
+
+
+def train_tiny(
+    folder: Path,
+    bank: list[Path],
+    out: Path,
+    *,
+    fold: int = 0,
+    augmentation: str = "v1",
+    split: Path | None = None,
+    made: list[Path] | None = None,
+    **settings: object,
+) -> Path:
+    """Train a fold of a study; return its head, beside which history.csv, predictions.csv stand."""
+    train.run(
+        folder / "tiny.keras",
+        bank,
+        [folder / "manifest.csv", split or folder / "split.csv"],
+        made or [],
+        out / "head.keras",
+        out / "history.csv",
+        out / "predictions.csv",
+        settings={"classes": CLASSES, "synthetic": 0, "seed": 1, **settings},
+        wildcards={
+            "population": "study",
+            "backbone": "tiny",
+            "augmentation": augmentation,
+            "fold": f"fold{fold}",
+        },
+        threads=1,
+    )
+    return out / "head.keras"
+
+
+def assemble_tiny(folder: Path, heads: list[Path], out: Path, cut: str = "head") -> Path:
+    """Write the complete model of a study's heads: of one its fold's, of several the ensemble."""
+    card = ModelCard(tuple(CLASSES), "study", "tiny", "v1", "ensemble" if heads[1:] else "fold0")
+    write_model(str(folder / "tiny.keras"), [str(head) for head in heads], str(out), card, cut)
+    return out

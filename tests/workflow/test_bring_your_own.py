@@ -68,7 +68,7 @@ def test_own_classes_source_backbone_transform_and_target_class_lead_to_a_report
     assert "opacity" in report
     assert "MobileNetV2" in report
 
-    stale = {"features", "train", "ensemble", "report"}
+    stale = {"features", "train", "predictions", "report"}
     mine = tmp_path / "mine.py"
     mine.write_text(MINE + "\n# a comment\n")
     assert finished.planned(config) == {}

@@ -16,7 +16,7 @@ FEATURES = tuple(f"{BANK}/{name}" for name in ("clean.npy", "views.npy", "rows.c
 GAN = ("cyclegan/generator.keras", "cyclegan/losses.csv", "figures/cyclegan_samples.png")
 IMAGES = ("images/manifest.npy",)
 SHARED = (*FEATURES, *GAN, *IMAGES)
-TRAINED = "models/MobileNet/v2/fold0.keras"
+TRAINED = "heads/study/MobileNet/v2/fold0.keras"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_runs_that_differ_in_learning_rate_share_images_features_and_cyclegan(
         assert (other / name).resolve() == (mine / name).resolve()
     assert not ran(other, "cyclegan")
     assert not ran(other, "features/MobileNet_manifest")
-    assert ran(other, "train/MobileNet_v2_fold0")
+    assert ran(other, "train/v2_MobileNet_fold0_study")
     assert (other / TRAINED).read_bytes() != (mine / TRAINED).read_bytes()
 
 

@@ -11,8 +11,7 @@ EXTERNAL = {
     "external": 1,
     "images": 1,
     "external_features": 3,
-    "score": 6,
-    "score_baseline": 6,
+    "score": 3,
     "external_scores": 1,
 }
 STUDY = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
@@ -33,8 +32,8 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "backbone": 3,
         "features": 6,
         "train": 30,
-        "logistic": 3,
-        "support_vector": 3,
+        "fold_model": 30,
+        "classifier": 6,
         "classification": 1,
         "leakage": 1,
         "lungs": 1,
@@ -155,12 +154,9 @@ def test_the_matrix_trains_every_population_on_one_set_of_features(workflow: Wor
     jobs = workflow.planned(matrix, "matrix")
     populations, backbones, folds, sets = 3, 3, 5, 2
     assert jobs["population"] == populations
-    assert jobs["train"] + jobs["population_train"] == populations * backbones * folds
-    assert jobs["score"] + jobs["population_score"] == populations * backbones * sets
-    for baseline in ("logistic", "support_vector"):
-        assert jobs[baseline] + jobs[f"population_{baseline}"] == populations * backbones
-    scored = jobs["score_baseline"] + jobs["population_score_baseline"]
-    assert scored == 2 * populations * backbones * sets
+    assert jobs["train"] == populations * backbones * folds
+    assert jobs["score"] == populations * backbones
+    assert jobs["classifier"] == 2 * populations * backbones
     assert jobs["features"] == backbones
     assert jobs["external_features"] == backbones * sets
     assert jobs["manifest"] == jobs["split"] == jobs["population_matrix"] == 1

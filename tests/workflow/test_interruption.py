@@ -32,7 +32,7 @@ Config = dict[str, Any]
 RUN = "results/tiny"
 CHECKPOINTS = f"{RUN}/cyclegan/checkpoints/step-*.npz"
 BANK = f"{RUN}/features/MobileNet/manifest"
-MODELS = f"{RUN}/models/MobileNet/v2"
+MODELS = f"{RUN}/heads/study/MobileNet/v2"
 SCORES = f"{RUN}/tables/classification.csv"
 # CycleGAN and features beside each other, so that one signal meets both.
 FLAGS = ("--resources", "gpu=2", "--cores", "2")
@@ -170,7 +170,7 @@ def test_a_run_killed_in_every_long_step_ends_like_an_uninterrupted_one_and_repe
     unlock(workflow, SLOW)
 
     done += finished_jobs(
-        interrupted_run(workflow, SLOW, SCORES, kill, f"{RUN}/logs/train/MobileNet_v2_*.log")
+        interrupted_run(workflow, SLOW, SCORES, kill, f"{RUN}/logs/train/v2_MobileNet_*.log")
     )
     log = (workflow.folder / RUN / "logs/cyclegan.log").read_text()
     assert lets_jobs_end or f"going on from the checkpoint of step {max(steps)}\n" in log
@@ -200,7 +200,7 @@ def test_a_cancelled_job_leaves_the_older_result_which_does_not_pass_for_its_own
     workflow, _ = uninterrupted
     before = results(workflow.folder / RUN)
     model = f"{MODELS}/fold0.keras"
-    log = f"{RUN}/logs/train/MobileNet_v2_fold0.log"
+    log = f"{RUN}/logs/train/v2_MobileNet_fold0_study.log"
     (workflow.folder / log).unlink()  # seen again when the job is at work
     said = interrupted_run(workflow, FASTER, model, kill, log)
     assert "Training MobileNet v2 fold0" in said

@@ -29,13 +29,14 @@ SCORES = {
     "benchmarks": 1,
     "report": 1,
 } | UNCERTAINTY
-ON_FEATURES = {"logistic": 1, "support_vector": 1, "split_comparison": 1}
+ON_FEATURES = {"classifier": 2, "split_comparison": 1}
 FIGURES = {"fig3_architecture": 1, "fig4_loss": 1}
 MAPS = {"gradcam": 1, "fig6_gradcam": 1, "fig7_timeline": 1}
 MEASURES = {"explanations": 1, "explanation_table": 1, "fig_explanations": 1, "fig_timelines": 1}
-TRAINING = {"train": 4, "model_table": 1} | SCORES | FIGURES | MAPS | MEASURES
+TRAINING = {"train": 4, "fold_model": 4, "model_table": 1} | SCORES | FIGURES | MAPS | MEASURES
 V2_ONLY = {
     "train": 2,
+    "fold_model": 2,
     "model_table": 1,
     "fig4_loss": 1,
     **MEASURES,
@@ -74,7 +75,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             c["backbones"].append("MobileNetV2"),
             c["weights"].update(MobileNetV2="random"),
         ),
-        {"backbone": 1, "features": 2, "train": 4, "model_table": 1}
+        {"backbone": 1, "features": 2, "train": 4, "fold_model": 4, "model_table": 1}
         | ON_FEATURES
         | {"audit_features": 1}
         | REPEATS
@@ -89,7 +90,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "a fold more": (
         lambda c: c["split"].update(folds=3),
-        SPLIT | {"train": 6} | REPEATS,
+        SPLIT | {"train": 6, "fold_model": 6} | REPEATS,
     ),
     "CycleGAN iterations": (
         lambda c: c["cyclegan"].update(iterations=6),
@@ -150,8 +151,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             "external": 1,
             "images": 1,
             "external_features": 1,
-            "score": 2,
-            "score_baseline": 2,
+            "score": 1,
             "external_scores": 1,
             "leakage": 1,
         }
@@ -214,7 +214,7 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
         {},
     ),
     "comment in an adapter": (
-        "workflow/scripts/classify/train.py",
+        "workflow/scripts/run.py",
         lambda text: text + "\n# a comment\n",
         {},
     ),

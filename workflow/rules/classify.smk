@@ -1,186 +1,100 @@
-"""One training job per backbone, augmentation and fold; ensembles; baselines on the same features beside them."""
+"""Networks and other classifiers on cached features: one job per fold's network, one per classifier; their predictions
+on the run's own images and on external sets in one table; complete models where somebody asks for them."""
 
 HEAD_ONLY = config["training"]["trainable"] == "head"
+# A head on cached features is a matter of seconds on one core and leaves the GPU to others.
+ON_HEADS = job(3000, 15) if HEAD_ONLY else job(8000, 240, gpu=1)
+HEAD_THREADS = 1 if HEAD_ONLY else THREADS
 
 
 rule train:
     input:
-        unpack(synthetic_features),
-        backbone=f"{RUN}/backbones/{{backbone}}.keras",
-        clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
-        views=f"{RUN}/features/{{backbone}}/manifest/views.npy",
-        rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
-        manifest=f"{RUN}/data/manifest.csv",
-        split=f"{RUN}/data/split.csv",
+        network=f"{RUN}/backbones/{{backbone}}.keras",
+        bank=BANK,
+        images=[f"{RUN}/data/manifest.csv", SPLIT],
+        synthetic=synthetic_bank,
     output:
-        model=update(f"{RUN}/models/{{backbone}}/{{augmentation}}/{{fold}}.keras"),
-        history=update(f"{RUN}/history/{{backbone}}/{{augmentation}}/{{fold}}.csv"),
-        predictions=update(
-            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{fold}}.csv"
-        ),
-    log:
-        f"{RUN}/logs/train/{{backbone}}_{{augmentation}}_{{fold}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/train/{{backbone}}_{{augmentation}}_{{fold}}.tsv"
-    conda:
-        ENVIRONMENT
-    # A head on cached features is a matter of seconds on one core and leaves the GPU to others.
-    threads: 1 if HEAD_ONLY else THREADS
+        head=update(HEAD),
+        history=update(f"{RUN}/history/{MODEL}/{{fold}}.csv"),
+        predictions=update(f"{RUN}/predictions/{MODEL}/{{fold}}.csv"),
+    threads: HEAD_THREADS
     resources:
-        gpu=0 if HEAD_ONLY else 1,
-        mem_mb=memory(3000 if HEAD_ONLY else 8000),
-        runtime=minutes(15 if HEAD_ONLY else 240),
+        **ON_HEADS,
+    params:
+        settings=lambda wildcards: dict(
+            classes=CLASSES,
+            synthetic=config["augmentations"][wildcards.augmentation]["synthetic"],
+            seed=config["seed"],
+            mixed_precision=config["performance"]["mixed_precision"],
+            xla=config["performance"]["xla"],
+            **config["training"],
+        ),
+        step=step("classify/train"),
+    message:
+        "Training {wildcards.backbone} {wildcards.augmentation} {wildcards.fold} on {wildcards.population}"
+    script:
+        "../scripts/run.py"
+
+
+rule classifier:
+    input:
+        clean=BANK[0],
+        rows=BANK[2],
+        images=[f"{RUN}/data/manifest.csv", SPLIT],
+    output:
+        models=update(
+            f"{RUN}/models/{{population}}/{{backbone}}/{{classifier}}.joblib"
+        ),
+        predictions=update(
+            f"{RUN}/predictions/{{population}}/{{backbone}}/{{classifier}}.csv"
+        ),
+    # Its matrices are small: more threads make it slower by far.
+    threads: 1
+    resources:
+        **job(2000, 15),
     params:
         classes=CLASSES,
-        settings=config["training"],
-        synthetic=lambda wildcards: config["augmentations"][wildcards.augmentation][
-            "synthetic"
-        ],
-        seed=config["seed"],
-        mixed_precision=config["performance"]["mixed_precision"],
-        xla=config["performance"]["xla"],
-        code=code("classify/train"),
+        by_class=config["training"]["class_weights"],
+        by_source=config["training"]["source_weights"],
+        step=step("classify/classifier"),
     message:
-        "Training {wildcards.backbone} {wildcards.augmentation} {wildcards.fold}"
+        "{wildcards.classifier} on the features of {wildcards.backbone} of {wildcards.population}"
     script:
-        "../scripts/classify/train.py"
+        "../scripts/run.py"
 
 
-rule ensemble:
+rule score:
     input:
-        predictions=expand(
-            f"{RUN}/predictions/{{backbone}}/{{augmentation}}/{{model}}.csv",
-            model=FOLDS,
+        heads=lambda wildcards: expand(
+            HEAD,
+            augmentation=augmentations_of(wildcards.population),
+            fold=FOLDS,
             allow_missing=True,
         ),
-        split=f"{RUN}/data/split.csv",
-    output:
-        update(f"{RUN}/predictions/{{backbone}}/{{augmentation}}/ensemble.csv"),
-    log:
-        f"{RUN}/logs/ensemble/{{backbone}}_{{augmentation}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/ensemble/{{backbone}}_{{augmentation}}.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(5),
-    params:
-        classes=CLASSES,
-        code=code("classify/ensemble"),
-    message:
-        "Averaging the folds of {wildcards.backbone} {wildcards.augmentation}"
-    script:
-        "../scripts/classify/ensemble.py"
-
-
-rule all_backbones:
-    input:
-        lambda wildcards: paths_of(
-            predictions_of(
-                product(BACKBONES, [wildcards.augmentation]), FOLDS + ENSEMBLE
-            )
+        classifiers=expand(
+            f"{RUN}/models/{{population}}/{{backbone}}/{{classifier}}.joblib",
+            classifier=ON_FEATURES,
+            allow_missing=True,
         ),
+        features=expand(
+            f"{RUN}/features/{{backbone}}/external/{{set}}.npy",
+            set=EXTERNAL,
+            allow_missing=True,
+        ),
+        tables=expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
     output:
-        [
-            update(f"{RUN}/predictions/all/{{augmentation}}/{model}.csv")
-            for model in FOLDS + ENSEMBLE
-        ],
-    log:
-        f"{RUN}/logs/all_backbones/{{augmentation}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/all_backbones/{{augmentation}}.tsv"
-    conda:
-        ENVIRONMENT
+        predictions=update(f"{RUN}/predictions/{{population}}/{{backbone}}/external.csv"),
+    threads: HEAD_THREADS
     resources:
-        mem_mb=memory(500),
-        runtime=minutes(5),
-    params:
-        predictions=lambda wildcards: {
-            model: {
-                backbone: f"{RUN}/predictions/{backbone}/{wildcards.augmentation}/{model}.csv"
-                for backbone in BACKBONES
-            }
-            for model in FOLDS + ENSEMBLE
-        },
-        models=FOLDS + ENSEMBLE,
-        classes=CLASSES,
-        code=code("classify/all_backbones"),
-    message:
-        "Averaging the backbones of {wildcards.augmentation}"
-    script:
-        "../scripts/classify/all_backbones.py"
-
-
-rule logistic:
-    input:
-        clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
-        rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
-        manifest=f"{RUN}/data/manifest.csv",
-        split=f"{RUN}/data/split.csv",
-    output:
-        models=update(f"{RUN}/models/{{backbone}}/logistic.joblib"),
-        folds=[
-            update(f"{RUN}/predictions/{{backbone}}/logistic/{model}.csv")
-            for model in FOLDS
-        ],
-        ensemble=update(f"{RUN}/predictions/{{backbone}}/logistic/ensemble.csv"),
-        choice=update(f"{RUN}/history/{{backbone}}/logistic.csv"),
-    log:
-        f"{RUN}/logs/logistic/{{backbone}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/logistic/{{backbone}}.tsv"
-    conda:
-        ENVIRONMENT
-    # Its matrices are small: more threads make it slower by far.
-    threads: 1
-    resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        **ON_HEADS,
     params:
         classes=CLASSES,
-        class_weights=config["training"]["class_weights"],
-        source_weights=config["training"]["source_weights"],
-        code=code("classify/logistic"),
+        sets=EXTERNAL,
+        step=step("classify/score"),
     message:
-        "Logistic regression on the features of {wildcards.backbone}"
+        "Scoring the models of {wildcards.backbone} of {wildcards.population} on external sets"
     script:
-        "../scripts/classify/logistic.py"
-
-
-rule support_vector:
-    input:
-        clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
-        rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
-        manifest=f"{RUN}/data/manifest.csv",
-        split=f"{RUN}/data/split.csv",
-    output:
-        models=update(f"{RUN}/models/{{backbone}}/support_vector.joblib"),
-        folds=[
-            update(f"{RUN}/predictions/{{backbone}}/support_vector/{model}.csv")
-            for model in FOLDS
-        ],
-        ensemble=update(f"{RUN}/predictions/{{backbone}}/support_vector/ensemble.csv"),
-    log:
-        f"{RUN}/logs/support_vector/{{backbone}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/support_vector/{{backbone}}.tsv"
-    conda:
-        ENVIRONMENT
-    # Its matrices are small: more threads make it slower by far.
-    threads: 1
-    resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
-    params:
-        classes=CLASSES,
-        class_weights=config["training"]["class_weights"],
-        source_weights=config["training"]["source_weights"],
-        code=code("classify/support_vector"),
-    message:
-        "Support vector machine on the features of {wildcards.backbone}"
-    script:
-        "../scripts/classify/support_vector.py"
+        "../scripts/run.py"
 
 
 rule predictions:
@@ -203,41 +117,66 @@ rule predictions:
         "../scripts/run.py"
 
 
-rule repeats:
+rule model:
     input:
-        clean=f"{RUN}/features/{{backbone}}/manifest/clean.npy",
-        views=f"{RUN}/features/{{backbone}}/manifest/views.npy",
-        rows=f"{RUN}/features/{{backbone}}/manifest/rows.csv",
-        synthetic_clean=f"{RUN}/features/{{backbone}}/synthetic/clean.npy",
-        synthetic_views=f"{RUN}/features/{{backbone}}/synthetic/views.npy",
-        synthetic_rows=f"{RUN}/features/{{backbone}}/synthetic/rows.csv",
-        manifest=f"{RUN}/data/manifest.csv",
-        holdout=f"{RUN}/data/holdout.csv",
-        synthetic=f"{RUN}/data/synthetic.csv",
+        network=f"{RUN}/backbones/{{backbone}}.keras",
+        heads=expand(HEAD, fold=FOLDS, allow_missing=True),
     output:
-        update(f"{RUN}/repeats/{{backbone}}.csv"),
-    log:
-        f"{RUN}/logs/repeats/{{backbone}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/repeats/{{backbone}}.tsv"
-    conda:
-        ENVIRONMENT
+        model=update(f"{RUN}/models/{MODEL}.keras"),
     resources:
-        mem_mb=memory(3000),
-        runtime=minutes(120),
+        **job(3000, 10),
     params:
         classes=CLASSES,
+        trainable=config["training"]["trainable"],
+        step=step("classify/model"),
+    message:
+        "Assembling the ensemble {wildcards.backbone} {wildcards.augmentation} of {wildcards.population}"
+    script:
+        "../scripts/run.py"
+
+
+rule fold_model:
+    input:
+        network=f"{RUN}/backbones/{{backbone}}.keras",
+        head=HEAD,
+    output:
+        model=update(f"{RUN}/models/{MODEL}/{{fold}}.keras"),
+    resources:
+        **job(3000, 10),
+    params:
+        classes=CLASSES,
+        trainable=config["training"]["trainable"],
+        step=step("classify/fold_model"),
+    message:
+        "Assembling {wildcards.backbone} {wildcards.augmentation} {wildcards.fold} of {wildcards.population}"
+    script:
+        "../scripts/run.py"
+
+
+rule repeats:
+    input:
+        bank=BANK,
+        images=[f"{RUN}/data/manifest.csv", f"{RUN}/data/holdout.csv"],
+        synthetic=[f"{RUN}/data/synthetic.csv", *bank("synthetic")],
+    output:
+        predictions=update(f"{RUN}/repeats/{{backbone}}.csv"),
+    resources:
+        **job(3000, 120),
+    params:
+        settings=dict(
+            classes=CLASSES,
+            unit=config["split"]["unit"],
+            folds=config["split"]["folds"],
+            repeats=config["repeats"],
+            seed=config["seed"],
+            **config["training"],
+        ),
         augmentations={
             name: settings["synthetic"]
             for name, settings in config["augmentations"].items()
         },
-        settings=config["training"],
-        unit=config["split"]["unit"],
-        folds=config["split"]["folds"],
-        repeats=REPEATS,
-        seed=config["seed"],
-        code=code("classify/repeats"),
+        step=step("classify/repeats"),
     message:
         "Repeating {wildcards.backbone} with other seeds and folds"
     script:
-        "../scripts/classify/repeats.py"
+        "../scripts/run.py"

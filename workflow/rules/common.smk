@@ -26,6 +26,7 @@ from covidcxr.environment import pin
 
 pin()  # for this process and for every job, which inherits it
 
+from covidcxr.classify.classifiers import CLASSIFIERS
 from covidcxr.config import (
     check_paths,
     complete,
@@ -127,11 +128,21 @@ STUDY_SOURCES = sources_of_study()
 
 
 # A CycleGAN learns from all populations, so their models go without synthetic images.
-POPULATION = f"{RUN}/populations/{{population}}"
 POPULATIONS = config["populations"]
 # The run's own population is a value like the others: all of its training images.
 SOURCES_OF = {"study": None, **POPULATIONS}
 SPLIT = f"{RUN}/data/populations/{{population}}.csv"
+MODEL = "{population}/{backbone}/{augmentation}"
+HEAD = f"{RUN}/heads/{MODEL}/{{fold}}.keras"
+
+
+def bank(images):
+    """Feature bank of the images of a table, for a backbone: clean, views, rows."""
+    folder = f"{RUN}/features/{{backbone}}/{images}"
+    return [f"{folder}/clean.npy", f"{folder}/views.npy", f"{folder}/rows.csv"]
+
+
+BANK = bank("manifest")
 PLAIN = [
     name
     for name, settings in config["augmentations"].items()
@@ -143,7 +154,7 @@ wildcard_constraints:
     set="|".join(EXTERNAL) or "(?!)",
     backbone="|".join(BACKBONES),
     augmentation="|".join(AUGMENTATIONS),
-    baseline="logistic|support_vector",
+    classifier="|".join(CLASSIFIERS),
     fold=r"fold\d+",
     population="|".join(SOURCES_OF),
 
@@ -172,37 +183,9 @@ def every_model(pattern, models=FOLDS):
     return expand(pattern, backbone=BACKBONES, augmentation=AUGMENTATIONS, model=models)
 
 
-def with_names(pattern, models, names=3):
-    """The same paths, each after the first `names` of its backbone, augmentation and model."""
-    keys = product(BACKBONES, AUGMENTATIONS, models)
-    return [
-        (*key[:names], path)
-        for key, path in zip(keys, every_model(pattern, models), strict=True)
-    ]
-
-
-# Beside the study's models (backbone and augmentation): all backbones together, and simple models of the
-# pooled features, which a run that trains the whole network does not have.
+# A run that trains the whole network has no cached features for other classifiers.
 HEADS = list(product(BACKBONES, AUGMENTATIONS))
-ALL_BACKBONES = list(product(["all"], AUGMENTATIONS)) if len(BACKBONES) > 1 else []
-ON_FEATURES = (
-    ["logistic", "support_vector"] if config["training"]["trainable"] != "all" else []
-)
-BASELINES = ALL_BACKBONES + list(product(BACKBONES, ON_FEATURES))
-
-
-def predictions_of(kinds, models, names=3):
-    """Path of the predictions of each kind's models, after backbone, augmentation and model."""
-    return [
-        (*(backbone, augmentation, model)[:names], place)
-        for (backbone, augmentation), model in product(kinds, models)
-        for place in [f"{RUN}/predictions/{backbone}/{augmentation}/{model}.csv"]
-    ]
-
-
-def paths_of(records):
-    """The paths in what `predictions_of` returns."""
-    return [record[-1] for record in records]
+ON_FEATURES = list(CLASSIFIERS) if config["training"]["trainable"] != "all" else []
 
 
 def external_features(backbone):
@@ -222,19 +205,25 @@ def select(settings, *keys):
 PREDICTIONS = f"{RUN}/predictions/predictions.csv"
 
 
+def augmentations_of(population):
+    """The augmentations in which networks of a population are trained."""
+    return AUGMENTATIONS if population == "study" else PLAIN
+
+
 def predicted_files():
     """What every job writes of its predictions, of all populations, classifiers and sets."""
     files = []
     for population in SOURCES_OF:
-        folder = RUN if population == "study" else f"{RUN}/populations/{population}"
-        augmentations = AUGMENTATIONS if population == "study" else PLAIN
-        files += expand(
-            f"{folder}/predictions/{{set}}{{backbone}}/{{kind}}/{{model}}.csv",
-            set=["", *(f"external/{name}/" for name in EXTERNAL)],
-            backbone=BACKBONES,
-            kind=augmentations + ON_FEATURES,
-            model=FOLDS,
+        folder = f"{RUN}/predictions/{population}/{{backbone}}"
+        patterns = expand(
+            f"{folder}/{{augmentation}}/{{fold}}.csv",
+            augmentation=augmentations_of(population),
+            fold=FOLDS,
+            allow_missing=True,
         )
+        patterns += [f"{folder}/{name}.csv" for name in ON_FEATURES]
+        patterns += [f"{folder}/external.csv"] if EXTERNAL else []
+        files += expand(patterns, backbone=BACKBONES)
     return files
 
 
@@ -268,19 +257,12 @@ def weight_file(wildcards):
     )
 
 
-def synthetic_features(wildcards):
-    """Features of the synthetic images, for the augmentations that use some."""
+def synthetic_bank(wildcards):
+    """Table and feature bank of the synthetic images, for the augmentations that use some."""
     if not config["augmentations"][wildcards.augmentation]["synthetic"]:
-        return {}
-    fold = wildcards.get("fold") if config["cyclegan"]["per_fold"] else None
-    cohort = f"synthetic_{fold}" if fold else "synthetic"
-    bank = f"{RUN}/features/{wildcards.backbone}/{cohort}"
-    return {
-        "synthetic": f"{RUN}/data/{cohort}.csv",
-        "synthetic_clean": f"{bank}/clean.npy",
-        "synthetic_views": f"{bank}/views.npy",
-        "synthetic_rows": f"{bank}/rows.csv",
-    }
+        return []
+    own = f"synthetic_{wildcards.fold}" if config["cyclegan"]["per_fold"] else "synthetic"
+    return [f"{RUN}/data/{own}.csv", *bank(own)]
 
 
 def figure(name, category, label):

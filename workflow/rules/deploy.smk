@@ -7,7 +7,7 @@ EXPORTED_MODEL = FOLDS[0]
 
 rule export_model:
     input:
-        model=f"{RUN}/models/{{backbone}}/{{augmentation}}/{EXPORTED_MODEL}.keras",
+        model=f"{RUN}/models/study/{{backbone}}/{{augmentation}}/{EXPORTED_MODEL}.keras",
         manifest=f"{RUN}/data/manifest.csv",
         split=f"{RUN}/data/split.csv",
         images=f"{RUN}/images/manifest.npy",

@@ -167,7 +167,9 @@ rule split_comparison:
         rows=expand(
             f"{RUN}/features/{{backbone}}/manifest/rows.csv", backbone=BACKBONES
         ),
-        choices=expand(f"{RUN}/history/{{backbone}}/logistic.csv", backbone=BACKBONES),
+        models=expand(
+            f"{RUN}/models/study/{{backbone}}/logistic.joblib", backbone=BACKBONES
+        ),
         manifest=f"{RUN}/data/manifest.csv",
     output:
         table=table("split_comparison", "Image-level and patient-disjoint splits"),
@@ -195,7 +197,7 @@ rule split_comparison:
 rule model_table:
     input:
         files=every_model(
-            f"{RUN}/models/{{backbone}}/{{augmentation}}/{{model}}.keras",
+            f"{RUN}/models/study/{{backbone}}/{{augmentation}}/{{model}}.keras",
             models=FOLDS[:1],
         ),
     output:
@@ -232,7 +234,7 @@ rule fig1_diagnoses:
 rule fig3_architecture:
     input:
         models=expand(
-            f"{RUN}/models/{{backbone}}/{AUGMENTATIONS[0]}/fold0.keras",
+            f"{RUN}/models/study/{{backbone}}/{AUGMENTATIONS[0]}/fold0.keras",
             backbone=BACKBONES,
         ),
     output:
@@ -252,7 +254,7 @@ rule fig3_architecture:
 rule fig4_loss:
     input:
         histories=every_model(
-            f"{RUN}/history/{{backbone}}/{{augmentation}}/{{model}}.csv"
+            f"{RUN}/history/study/{{backbone}}/{{augmentation}}/{{model}}.csv"
         ),
     output:
         **figure("fig4_loss", "Models", "4 Training loss"),

@@ -6,7 +6,7 @@ SHOWN = config["explain"]["augmentation"]
 rule gradcam:
     input:
         models=expand(
-            f"{RUN}/models/{{backbone}}/{{augmentation}}/{{model}}.keras",
+            f"{RUN}/models/study/{{backbone}}/{{augmentation}}/{{model}}.keras",
             model=FOLDS,
             allow_missing=True,
         ),
@@ -93,7 +93,7 @@ rule fig7_timeline:
 rule explanations:
     input:
         models=expand(
-            f"{RUN}/models/{{backbone}}/{{augmentation}}/{{model}}.keras",
+            f"{RUN}/models/study/{{backbone}}/{{augmentation}}/{{model}}.keras",
             augmentation=AUGMENTATIONS,
             model=FOLDS,
             allow_missing=True,

@@ -137,3 +137,30 @@ rule control_features:
         f"{CONTROL}: features of the control {{wildcards.control}}"
     script:
         "../scripts/features/control_features.py"
+
+
+rule external_features:
+    input:
+        backbone=f"{RUN}/backbones/{{backbone}}.keras",
+        images=f"{RUN}/images/external/{{set}}.npy",
+    output:
+        update(f"{RUN}/features/{{backbone}}/external/{{set}}.npy"),
+    log:
+        f"{RUN}/logs/external_features/{{backbone}}_{{set}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/external_features/{{backbone}}_{{set}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=memory(6000),
+        runtime=minutes(60),
+    params:
+        trainable=config["training"]["trainable"],
+        mixed_precision=config["performance"]["mixed_precision"],
+        code=code("features/external_features"),
+    message:
+        "{wildcards.backbone}: features of the external set {wildcards.set}"
+    script:
+        "../scripts/features/external_features.py"

@@ -19,14 +19,15 @@ class ModelCard:
     ----------
     classes
         Class names, in the order of the model's outputs.
-    backbone, augmentation, fold
-        What it was trained as.
+    population, backbone, augmentation, model
+        What it was trained as; `model` is `fold<k>`, or `ensemble` for all folds together.
     """
 
     classes: tuple[str, ...]
+    population: str
     backbone: str
     augmentation: str
-    fold: int
+    model: str
 
 
 def add_card(model: str | Path, card: ModelCard) -> None:
@@ -54,4 +55,9 @@ def read_card(model: str | Path) -> ModelCard | None:
         raise InputError(f"{model} is no .keras model file: it holds no Keras network")
     if content is None:
         return None
-    return ModelCard(**{**content, "classes": tuple(content["classes"])})
+    try:
+        return ModelCard(**{**content, "classes": tuple(content["classes"])})
+    except TypeError as error:
+        raise InputError(
+            f"{model} holds the card of another version of covidcxr: {error}"
+        ) from error

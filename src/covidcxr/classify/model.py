@@ -1,10 +1,24 @@
-"""The classifier: a new head, and the complete model from image to probabilities."""
+"""The classifier: a new head, and the complete model of an ensemble from image to probabilities.
+
+A complete model is flat. Its frozen part stands in it once; what follows the cut (see
+`covidcxr.features.backbone.cut_layer`) once for each fold, the fold before its layers' names:
+`fold0_hidden`, `fold0_logits`, `fold0_probabilities`, and if more than a head was trained
+`fold0_block5_conv1`, ..., `fold0_pooled`. With `trainable: head` all folds share the layer
+`pooled`, whose input is the backbone's last feature map. The output, `ensemble`, is their mean.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-SPREAD_FLOOR = 1e-3
+from covidcxr.classify.card import ModelCard, add_card, read_card
+from covidcxr.errors import InputError
+from covidcxr.features.backbone import split_backbone
+from covidcxr.features.bank import standardisation
+from covidcxr.files import atomic
 
 
 def build_head(
@@ -49,21 +63,6 @@ def build_head(
     ]
 
 
-def standardisation(
-    features: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return mean and variance of each feature, both float64 [channels].
-
-    To each variance `SPREAD_FLOOR` times the mean variance is added: a feature that is all but
-    constant on the training images would otherwise be blown up on others.
-    """
-    values = features.astype(np.float64)
-    variance = values.var(axis=0)
-    # A bank of constant features has no spread at all; any positive number leaves them at 0.
-    floor = SPREAD_FLOOR * variance.mean() or 1.0
-    return values.mean(axis=0), variance + floor
-
-
 def attach(tensor: keras.KerasTensor, layers: list[keras.Layer]) -> keras.KerasTensor:
     """Apply layers one after the other to a tensor; the graph stays flat."""
     for layer in layers:
@@ -84,3 +83,107 @@ def complete_model(backbone: keras.Model, head: list[keras.Layer]) -> keras.Mode
     """
     pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(backbone.output)
     return keras.Model(backbone.input, attach(pooled, head), name=backbone.name)
+
+
+def assembled(
+    backbone: keras.Model, heads: Mapping[str, keras.Model], trainable: str
+) -> keras.Model:
+    """Put a backbone and trained heads together into one flat model.
+
+    Parameters
+    ----------
+    backbone
+        Which made the features that the heads were trained on; its weights are those before that.
+    heads
+        Cached features -> probabilities, see `covidcxr.classify.fitting.train_fold`, by what is to
+        stand before the names of their layers.
+    trainable
+        Where the features were cut.
+
+    Returns
+    -------
+    keras.Model
+        Images [n, size, size, channels] in 0..255 -> float32 [n, classes], the mean probability. A
+        saved file loads with `keras.models.load_model` without custom objects.
+    """
+    extractor, _ = split_backbone(backbone, trainable)
+    branches = [_branch(head, extractor.output, prefix) for prefix, head in heads.items()]
+    output = keras.layers.Average(name="ensemble")(branches) if len(branches) > 1 else branches[0]
+    return keras.Model(backbone.input, output, name=backbone.name)
+
+
+def _branch(head: keras.Model, features: keras.KerasTensor, prefix: str) -> keras.KerasTensor:
+    """Apply copies of the layers of a head to features."""
+
+    def copy(layer: keras.Operation) -> keras.Operation:
+        if not isinstance(layer, keras.Layer):
+            return layer
+        made: keras.Layer = type(layer).from_config(
+            {**layer.get_config(), "name": f"{prefix}{layer.name}"}
+        )
+        return made
+
+    outputs = []
+
+    def call(layer: keras.Operation, *tensors: Any, **options: Any) -> Any:
+        outputs.append(layer(*tensors, **options))
+        return outputs[-1]
+
+    branch = keras.models.clone_model(
+        head, input_tensors=features, clone_function=copy, call_function=call
+    )
+    for layer in head.layers:
+        if layer.weights:
+            branch.get_layer(f"{prefix}{layer.name}").set_weights(layer.get_weights())
+    # The clone itself stands on a copy of `features`.
+    return outputs[-1]
+
+
+def write_model(
+    network: str, heads: Sequence[str], output: str, card: ModelCard, trainable: str
+) -> None:
+    """Assemble the complete model of heads, see `assembled`, and write it with a card."""
+    cards = [read_card(file) for file in heads]
+    for file, found in zip(heads, cards, strict=True):
+        if found is None or found.classes != card.classes or found.backbone != card.backbone:
+            raise InputError(f"{file} is no head of {card.backbone} for {card.classes}: {found}")
+    loaded = [keras.models.load_model(file, compile=False) for file in heads]
+    prefixes = [f"{found.model}_" for found in cards if found] if len(heads) > 1 else [""]
+    model = assembled(
+        keras.models.load_model(network, compile=False),
+        dict(zip(prefixes, loaded, strict=True)),
+        trainable,
+    )
+    with atomic(output) as temporary:
+        model.save(temporary)
+        add_card(temporary, card)
+
+
+def run(
+    network: str,
+    heads: Sequence[str],
+    model: str,
+    *,
+    classes: Sequence[str],
+    trainable: str,
+    wildcards: Mapping[str, Any],
+) -> None:
+    """Write the complete model of an ensemble: image -> mean probability over the folds.
+
+    Parameters
+    ----------
+    network
+        `.keras` file of the backbone.
+    heads
+        What each fold's training wrote.
+    model
+        `.keras` file to write, with a `ModelCard`.
+    classes
+        Class names, in the order of the outputs.
+    trainable
+        Where the features were cut.
+    wildcards
+        population, backbone, augmentation.
+    """
+    card = ModelCard(tuple(classes), **wildcards, model="ensemble")
+    write_model(network, heads, model, card, trainable)

@@ -26,6 +26,9 @@ ALL_BACKBONES = "all"
 NETWORK = "network"
 """Classifier trained in an augmentation; all others, on clean features, have `none`."""
 
+SET_OF = {"train": "validation", "test": "test"}
+"""Set of an image's out-of-fold or test predictions, by its side of the split."""
+
 ROUNDING = 1e-4
 """How far from 1 the sum of an image's probabilities may be."""
 

@@ -1,120 +1,92 @@
-"""Saved models on images that they did not train on, from features that are computed once."""
+"""All models of a backbone on sets of images that they did not train on, from cached features."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
+import joblib
 import keras
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from covidcxr.arrays import open_rows
+from covidcxr.classify.card import read_card
+from covidcxr.classify.classifier import UNAUGMENTED
+from covidcxr.classify.classifiers import probabilities
+from covidcxr.classify.fitting import in_pieces
 from covidcxr.classify.predictions import NETWORK, prediction_table
-from covidcxr.classify.train import in_pieces
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.errors import InputError
-from covidcxr.features.backbone import cut_layer
+from covidcxr.features.bank import pooled
 from covidcxr.logs import progress
 from covidcxr.runtime import configure
 
-ENSEMBLE = "ensemble"
-POOLED = "pooled"
 
-
-def after_cut(model: keras.Model, cut: str) -> keras.Model:
-    """Return what follows a layer of a complete model: cached features -> probabilities.
-
-    Parameters
-    ----------
-    model
-        Of `covidcxr.classify.model.complete_model`, as saved by the training.
-    cut
-        Name of the layer whose output was cached, see `cut_name`.
-
-    Raises
-    ------
-    InputError
-        The model has no such layer.
-    """
-    for operation in model.operations:
-        if operation.name == cut:
-            return keras.Model(operation.output, model.output)
-    raise InputError(f"model {model.name} has no layer {cut}: it was trained on another backbone")
-
-
-def cut_name(backbone: keras.Model, trainable: str) -> str:
-    """Name the layer of a complete model whose output the feature bank holds."""
-    return POOLED if trainable == "head" else cut_layer(backbone, trainable)
-
-
-def score_features(
-    models: Mapping[str, str | Path], features: npt.NDArray[np.generic], cut: str
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Return each model's probabilities, and under `ensemble` their mean.
-
-    Parameters
-    ----------
-    models
-        Files of complete models, by name.
-    features
-        [n, *cut], what the backbone's frozen part gives.
-    cut
-        Layer after which the models go on, see `cut_name`.
-
-    Returns
-    -------
-    float32 [n, classes] by name.
-    """
-    scored = {}
-    for name, file in progress(list(models.items()), desc="models", unit="model"):
-        rest = after_cut(keras.models.load_model(file, compile=False), cut)
-        scored[name] = in_pieces(partial(rest, training=False), features)
-    return {**scored, ENSEMBLE: np.mean(list(scored.values()), axis=0, dtype=np.float32)}
-
-
-def write_scores(
-    models: Mapping[str, str | Path],
-    backbone: str | Path,
-    features: str | Path,
-    table: str | Path,
-    outputs: Mapping[str, str | Path],
+def run(
+    heads: Sequence[str],
+    classifiers: Sequence[str],
+    features: Sequence[str],
+    tables: Sequence[str],
+    predictions: str,
     *,
     classes: Sequence[str],
-    trainable: str,
+    sets: Sequence[str],
+    population: str,
+    backbone: str,
     threads: int,
-    identity: Mapping[str, str],
 ) -> None:
-    """Write the predictions of saved models, and of their ensemble, on a set of images.
+    """Write the predictions of a backbone's networks and classifiers on external sets.
 
     Parameters
     ----------
-    models
-        Files of complete models, by name (`fold0`, ...).
-    backbone
-        `.keras` file of the backbone that made the features.
-    features
-        `.npy` [n, *cut].
-    table
-        Of the images, by `MANIFEST`, rows as in `features`.
-    outputs
-        CSV to write for each model and for `ensemble`: image_id, patient_id, label, p_<class>.
+    heads
+        What the networks' training wrote; their cards name augmentation and fold.
+    classifiers
+        What the fits of classifiers wrote, `<classifier>.joblib`. Reading one runs code.
+    features, tables
+        Of each of `sets`: `.npy` [n, *cut], and its images by `MANIFEST`, rows alike.
+    predictions
+        CSV to write, see `covidcxr.classify.predictions.prediction_table`.
     classes
         Class names in the order of the models' outputs.
-    trainable
-        Where the features were cut.
+    population, backbone
+        Of the models.
 
     Raises
     ------
     InputError
-        Features, table and models do not belong together.
+        Features and table do not belong together, or a head has no card.
     """
     configure(threads=threads, seed=0)  # nothing here is random
-    images = read_manifest(table)
-    bank = open_rows(features, table, len(images))
-    cut = cut_name(keras.models.load_model(backbone, compile=False), trainable)
-    for name, values in score_features(models, np.asarray(bank), cut).items():
-        predicted: pd.DataFrame = prediction_table(
-            images, values, classes, classifier=NETWORK, model=name, **identity
-        )
-        write_table(predicted, outputs[name])
+    images = {name: read_manifest(table) for name, table in zip(sets, tables, strict=True)}
+    banks = {
+        name: open_rows(file, table, len(images[name]))
+        for name, file, table in zip(sets, features, tables, strict=True)
+    }
+    own = {"population": population, "backbone": backbone}
+    frames = []
+    for file in progress(heads, desc=f"{backbone} heads", unit="head"):
+        card = read_card(file)
+        if card is None:
+            raise InputError(f"{file} has no card: train that fold again")
+        head = keras.models.load_model(file, compile=False)
+        known = {"augmentation": card.augmentation, "classifier": NETWORK, "model": card.model}
+        frames += [
+            prediction_table(images[name], in_pieces(head, bank), classes, **own, **known, set=name)
+            for name, bank in banks.items()
+        ]
+    vectors = {name: pooled(bank) for name, bank in banks.items()} if classifiers else {}
+    for file in classifiers:
+        known = {"augmentation": UNAUGMENTED, "classifier": Path(file).stem}
+        for model, fitted in joblib.load(file).items():
+            frames += [
+                prediction_table(
+                    images[name],
+                    probabilities(fitted, values, len(classes)),
+                    classes,
+                    **own,
+                    **known,
+                    model=model,
+                    set=name,
+                )
+                for name, values in vectors.items()
+            ]
+    write_table(pd.concat(frames), predictions)

@@ -26,7 +26,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from covidcxr.arrays import open_rows
-from covidcxr.classify.logistic import pooled
 from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.evaluate.bootstrap import (
@@ -39,6 +38,7 @@ from covidcxr.evaluate.bootstrap import (
     share_of,
 )
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.features.bank import pooled
 from covidcxr.report.formats import MINUS, Table, count, listing, p_value, table_of
 from covidcxr.report.formats import interval as written
 from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section

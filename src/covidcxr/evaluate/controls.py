@@ -13,7 +13,16 @@ from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits
 
 from covidcxr.arrays import open_rows
-from covidcxr.classify.logistic import TEST, Cohort, cross_validate, fit_predict
+from covidcxr.classify.classifier import examples_of
+from covidcxr.classify.classifiers import (
+    Examples,
+    chosen_penalty,
+    fit_folds,
+    fitted,
+    logistic,
+    probabilities,
+    regression,
+)
 from covidcxr.classify.weights import sample_weights
 from covidcxr.data.altered import (
     BINS,
@@ -83,14 +92,14 @@ def control_score(
     Returns
     -------
     n (test images), accuracy with its 95 % interval by patient, majority (the test set's share of
-    the class most frequent in training), penalty (the C chosen by the folds).
+    the class most frequent in training), penalty (the median C of the folds).
     """
     test = (images["split"] == "test").to_numpy()
-    labels = np.array([list(classes).index(label) for label in images["label"]], np.int64)
-    folds = images["fold"].fillna(TEST).to_numpy(np.int64)
-    models, choice = cross_validate(Cohort(features, labels, folds), count=len(classes))
-    fitted = [model.probabilities(features[test]) for model in models]
-    hits = np.mean(fitted, axis=0).argmax(axis=1) == labels[test]
+    examples, folds = examples_of(images, features, classes)
+    labels = examples.classes
+    models = fit_folds(logistic, examples, folds)
+    predicted = [probabilities(model, features[test], len(classes)) for model in models]
+    hits = np.mean(predicted, axis=0).argmax(axis=1) == labels[test]
     patients = images.loc[test, "patient_id"].to_numpy(str)
     # The same resamples for every control, so that they can be compared.
     found = share_interval(hits, patients, generator(seed, "controls"))
@@ -101,7 +110,7 @@ def control_score(
         "accuracy_low": found.low,
         "accuracy_high": found.high,
         "majority": float((labels[test] == most).mean()),
-        "penalty": float(choice.loc[choice["chosen"] == 1, "C"].iloc[0]),
+        "penalty": chosen_penalty(models),
     }
 
 
@@ -122,25 +131,20 @@ def predict_source(features: Floats, images: pd.DataFrame, seed: int) -> dict[st
     """
     names, source = np.unique(images["source"].to_numpy(str), return_inverse=True)
     patients = images["patient_id"].to_numpy(str)
-    probabilities = np.zeros((len(images), len(names)))
+    predicted = np.zeros((len(images), len(names)))
     folds = GroupKFold(FOLDS, shuffle=True, random_state=seed % 2**32)
     for training, left_out in folds.split(features, source, patients):
-        probabilities[left_out] = fit_predict(
-            features[training],
-            source[training].astype(np.int64),
-            features[left_out],
-            [PENALTY],
-            count=len(names),
-            weights=sample_weights(
-                source[training], source[training], by_class=True, by_source=False
-            ),
-        )[0]
-    called = probabilities.argmax(axis=1)
+        own = source[training]
+        weights = sample_weights(own, own, by_class=True, by_source=False)
+        examples = Examples(features[training], own, patients[training], weights)
+        model = fitted(regression(PENALTY), examples)
+        predicted[left_out] = probabilities(model, features[left_out], len(names))
+    called = predicted.argmax(axis=1)
     found = share_interval(called == source, patients, generator(seed, "sources"))
     if len(names) == 2:
-        auc = roc_auc_score(source, probabilities[:, 1])
+        auc = roc_auc_score(source, predicted[:, 1])
     else:
-        shares = probabilities / probabilities.sum(axis=1, keepdims=True)
+        shares = predicted / predicted.sum(axis=1, keepdims=True)
         auc = roc_auc_score(source, shares, multi_class="ovo", average="macro")
     return {
         "n": len(images),

@@ -6,16 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from statsmodels.stats.weightstats import DescrStatsW
 
-from covidcxr.classify.logistic import Floats, fit_predict, read_choice, read_pooled
+from covidcxr.classify.classifiers import (
+    Examples,
+    Floats,
+    chosen_penalty,
+    fitted,
+    probabilities,
+    regression,
+)
 from covidcxr.classify.weights import sample_weights
 from covidcxr.data.holdout import Unit, draw_holdout
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.evaluate.metrics import Integers, class_positions
+from covidcxr.features.bank import read_pooled
 from covidcxr.logs import progress
 from covidcxr.report.formats import (
     THIN,
@@ -77,7 +86,7 @@ class Division:
 def run(
     clean: Sequence[str | Path],
     rows: Sequence[str | Path],
-    choices: Sequence[str | Path],
+    models: Sequence[str | Path],
     manifest: str | Path,
     table: str | Path,
     draws: str | Path,
@@ -92,9 +101,9 @@ def run(
 
     Parameters
     ----------
-    clean, rows, choices
-        Of each backbone, features of every image of the manifest, their rows, and the penalty
-        chosen for them.
+    clean, rows, models
+        Of each backbone, features of every image of the manifest, their rows, and the run's
+        logistic regressions on them, which chose a penalty.
     manifest
         `data/manifest.csv`.
     table
@@ -114,24 +123,21 @@ def run(
         images, test=options.test, repeats=options.comparisons, seed=options.seed
     )
     found = []
-    for backbone, *bank in zip(options.backbones, clean, rows, choices, strict=True):
+    for backbone, *bank in zip(options.backbones, clean, rows, models, strict=True):
         features = read_pooled(bank[0], bank[1], images["image_id"].tolist())
-        penalty = read_choice(bank[2])
+        penalty = chosen_penalty(joblib.load(bank[2]).values())
 
         def accuracy(division: Division, x: Floats = features, c: float = penalty) -> float:
-            found = fit_predict(
-                x[division.training],
-                truth[division.training],
-                x[division.test],
-                [c],
-                count=len(options.classes),
-                weights=sample_weights(
-                    truth[division.training],
-                    sources[division.training],
-                    by_class=options.class_weights,
-                    by_source=options.source_weights,
-                ),
-            )[0]
+            training = division.training
+            weights = sample_weights(
+                truth[training],
+                sources[training],
+                by_class=options.class_weights,
+                by_source=options.source_weights,
+            )
+            examples = Examples(x[training], truth[training], patients[training], weights)
+            model = fitted(regression(c), examples)
+            found = probabilities(model, x[division.test], len(options.classes))
             return float((found.argmax(axis=1) == truth[division.test]).mean())
 
         for repeat, (by_image, by_patient) in enumerate(

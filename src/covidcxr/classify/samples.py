@@ -1,0 +1,143 @@
+"""Which images train, validate and test a fold's model, and how much each counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from covidcxr.classify.weights import MADE, sample_weights
+from covidcxr.data.tables import read_manifest, read_split
+from covidcxr.errors import InputError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Named images and their classes; `classes` holds int positions in the list of classes."""
+
+    ids: list[str]
+    classes: npt.NDArray[np.int64]
+
+
+def read_images(manifest: str | Path, split: str | Path) -> pd.DataFrame:
+    """Read the images of a population: the manifest with `split` and `fold`, in its order.
+
+    Raises
+    ------
+    InputError
+        The split holds an image that the manifest lacks.
+    """
+    images, sides = read_manifest(manifest), read_split(split)
+    strangers = sorted(set(sides["image_id"]) - set(images["image_id"]))
+    if strangers:
+        raise InputError(
+            f"{split} holds image {strangers[0]}, which {manifest} lacks: make the split again"
+        )
+    return images.merge(sides, on="image_id", validate="one_to_one")
+
+
+def class_positions(labels: "pd.Series[str]", classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return the position of each label in `classes`."""
+    return np.array([list(classes).index(label) for label in labels], np.int64)
+
+
+def weights_of(
+    samples: Sequence[Sample], table: pd.DataFrame, *, by_class: bool, by_source: bool
+) -> npt.NDArray[np.float64]:
+    """Return the weights of all images of samples; who is not in the manifest is synthetic."""
+    source = table.set_index("image_id")["source"]
+    ids = [image for sample in samples for image in sample.ids]
+    return sample_weights(
+        np.concatenate([sample.classes for sample in samples]),
+        source.reindex(ids).fillna(MADE).to_numpy(str),
+        by_class=by_class,
+        by_source=by_source,
+    )
+
+
+def divide(
+    table: pd.DataFrame, classes: Sequence[str], fold: int, source: str | Path = "the split"
+) -> tuple[Sample, Sample, Sample]:
+    """Return the training, validation and test images of a fold.
+
+    Parameters
+    ----------
+    table
+        See `read_images`.
+    source
+        Named in errors.
+
+    Raises
+    ------
+    InputError
+        An image has no split or an unknown class, or a part or a training class is empty.
+    """
+    if table["split"].isna().any():
+        missing = table.loc[table["split"].isna(), "image_id"].iloc[0]
+        raise InputError(f"{source} lacks image {missing} of the manifest: make the split again")
+    unknown = set(table["label"]) - set(classes)
+    if unknown:
+        raise InputError(f"the manifest holds classes {sorted(unknown)} that are not in {classes}")
+    tests = table["split"] == "test"
+    validates = ~tests & (table["fold"] == fold).fillna(False)
+    samples = []
+    for part, where in (
+        ("training", ~tests & ~validates),
+        ("validation", validates),
+        ("test", tests),
+    ):
+        chosen = table.loc[where]
+        if chosen.empty:
+            raise InputError(f"{source} has no {part} images for fold {fold}")
+        absent = set(classes) - set(chosen["label"])
+        if part == "training" and absent:
+            raise InputError(f"fold {fold} has no training images of {sorted(absent)} in {source}")
+        samples.append(
+            Sample(chosen["image_id"].tolist(), class_positions(chosen["label"], classes))
+        )
+    return samples[0], samples[1], samples[2]
+
+
+def usable_synthetic(
+    synthetic: pd.DataFrame,
+    count: int,
+    *,
+    validation_patients: set[str],
+    test_images: set[str],
+    classes: Sequence[str],
+) -> Sample:
+    """Choose the synthetic images that may train beside a validation fold.
+
+    Parameters
+    ----------
+    synthetic
+        image_id, label, source_image_id, patient_id (of the source image).
+    count
+        The first so many rows are considered.
+    validation_patients
+        Patients whose translated images are left out, as they would carry the patient's anatomy
+        into training.
+    test_images
+        Images that must not have been translated.
+
+    Raises
+    ------
+    InputError
+        There are fewer than `count`, one stems from a test image, or a label is no class.
+    """
+    if len(synthetic) < count:
+        raise InputError(f"{count} synthetic images are asked for, there are {len(synthetic)}")
+    first = synthetic.iloc[:count]
+    leaked = first.loc[first["source_image_id"].isin(list(test_images))]
+    if not leaked.empty:
+        raise InputError(
+            f"synthetic image {leaked['image_id'].iloc[0]} was made from the test image "
+            f"{leaked['source_image_id'].iloc[0]}: make the synthetic images again for this split"
+        )
+    unknown = set(first["label"]) - set(classes)
+    if unknown:
+        raise InputError(f"synthetic images have the labels {sorted(unknown)}, not in {classes}")
+    kept = first.loc[~first["patient_id"].isin(list(validation_patients))]
+    return Sample(kept["image_id"].tolist(), class_positions(kept["label"], classes))
