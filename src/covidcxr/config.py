@@ -26,6 +26,31 @@ def read_schema(path: str | Path) -> dict[str, Any]:
     return dict(yaml.safe_load(Path(path).read_text()))
 
 
+class _OnceOnly(yaml.SafeLoader):
+    """Reads YAML, and refuses a key that a mapping has twice, of which the last would count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                line = key.start_mark.line + 1
+                raise InputError(f"{self.name}, line {line}: the key '{key.value}' is there twice")
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def check_keys_once(path: str | Path) -> None:
+    """Check that no mapping of a configuration file has a key twice.
+
+    Raises
+    ------
+    InputError
+        Naming file, line and key.
+    """
+    with Path(path).open() as file:
+        yaml.load(file, _OnceOnly)
+
+
 def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     """Return `config` with every default of `schema` filled in, after all checks.
 

@@ -1,11 +1,19 @@
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from covidcxr.config import check_paths, complete, describe, operating_class, read_schema
+from covidcxr.config import (
+    check_keys_once,
+    check_paths,
+    complete,
+    describe,
+    operating_class,
+    read_schema,
+)
 from covidcxr.errors import InputError
 
 from ..workflow.conftest import REPOSITORY
@@ -190,6 +198,14 @@ def test_each_missing_path_is_named_with_its_key(
 ) -> None:
     with pytest.raises(InputError, match=message):
         check_paths(complete(changed(change), SCHEMA))
+
+
+def test_a_key_that_is_there_twice_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("run: a\nclasses:\n  x: []\n  y: []\n  x: []\n")
+    with pytest.raises(InputError, match=r"c\.yaml, line 5: the key 'x' is there twice"):
+        check_keys_once(tmp_path / "c.yaml")
+    (tmp_path / "c.yaml").write_text("a: &one {x: 1}\nb: {<<: *one, x: 2}\nc: [{x: 1}, {x: 2}]\n")
+    check_keys_once(tmp_path / "c.yaml")
 
 
 def test_mirror_may_be_an_address() -> None:

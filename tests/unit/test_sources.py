@@ -316,6 +316,13 @@ def test_paths_as_other_systems_write_them_are_found(tmp_path: Path, written: st
     assert Path(frame["path"][0]).is_file()
 
 
+def test_patients_who_may_be_one_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    own(tmp_path, "path,label,patient_id\na,x,P-01\nb,x,p01\nc,x,7\nd,x,007\ne,x,P02\n")
+    assert "are the patients '007', '7' one?" in caplog.text
+    assert "are the patients 'P-01', 'p01' one?" in caplog.text
+    assert "P02" not in caplog.text
+
+
 def test_a_path_that_leads_nowhere_stays_as_written(tmp_path: Path):
     frame = own(tmp_path, "path,label,patient_id\nC:\\films\\a.png,x,1\n")
     assert frame["path"].tolist() == [str(tmp_path / "C:\\films\\a.png")]

@@ -95,3 +95,83 @@ def test_a_truncated_image_is_quarantined_and_the_run_goes_on(
         zip(quarantine["path"].map(lambda p: Path(p).name), quarantine["reason"], strict=True)
     )
     assert reasons[damaged.name] == "undecodable"
+
+
+def number_for_a_class(config: Config, table: Path) -> str:
+    config["classes"] = dict(enumerate(config["classes"].values()))
+    return "config key 'classes': the name 0 is read as a number; write it in quotes: '0'"
+
+
+def impossible_age(config: Config, table: Path) -> str:
+    rows = pd.read_csv(table, dtype=str)
+    rows.assign(age=["50"] * (len(rows) - 1) + ["999"]).to_csv(table, index=False)
+    return f"{table}, row {len(rows) + 1}: age is '999', not from 0 to 120"
+
+
+def excel_called_csv(config: Config, table: Path) -> str:
+    table.write_bytes(b"PK\x03\x04")
+    return f"{table} is an Excel file"
+
+
+def table_elsewhere(config: Config, table: Path) -> str:
+    config["sources"]["phantoms"]["table"] = "elsewhere.csv"
+    return "there is no file 'elsewhere.csv' (looked for /"
+
+
+def transform_that_is_no_python(config: Config, table: Path) -> str:
+    (table.parent / "mine.py").write_text("def f(:")
+    config["transform"] = {"function": f"{table.parent / 'mine.py'}:f"}
+    return "mine.py' is no Python code: invalid syntax"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        number_for_a_class,
+        impossible_age,
+        excel_called_csv,
+        table_elsewhere,
+        transform_that_is_no_python,
+    ],
+)
+def test_what_is_wrong_with_own_images_is_one_line_before_anything_runs(
+    finished: Workflow, tmp_path: Path, fault: Callable[[Config, Path], str]
+) -> None:
+    config = own_images(finished, tmp_path)
+    message = fault(config, Path(config["sources"]["phantoms"]["table"]))
+    done = finished.snakemake(config, "data", "--dry-run")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert len([line for line in said.splitlines() if message in line]) == 1
+    assert "Traceback" not in said
+
+
+def test_paths_that_lead_nowhere_are_shown_and_an_image_under_two_labels_trains_under_none(
+    finished: Workflow, tmp_path: Path
+) -> None:
+    config = own_images(finished, tmp_path) | {"run": "lost"}
+    for parts in config["classes"].values():
+        parts[0]["count"] = None
+    table = Path(config["sources"]["phantoms"]["table"])
+    rows = pd.read_csv(table, dtype=str)
+    rows.assign(path="elsewhere/" + rows["path"]).to_csv(table, index=False)
+    done = finished.snakemake(config, "data")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Looked for " in said
+    assert "Cannot restore" not in said
+    run = finished.folder / "results/lost"
+    assert set(pd.read_csv(run / "logs/quarantine.csv")["reason"]) == {"missing"}
+
+    labels = rows["label"].unique()
+    twin = rows.iloc[[0]].assign(path="twin.png", patient_id="another")
+    other = next(label for label in labels if label != rows["label"][0])
+    (tmp_path / "twin.png").write_bytes((tmp_path / rows["path"][0]).read_bytes())
+    pd.concat([rows, twin.assign(label=other)]).to_csv(table, index=False)
+    done = finished.snakemake(config, "data")
+    assert done.returncode == 0, done.stdout + done.stderr
+    quarantine = pd.read_csv(run / "data/quarantine.csv")
+    conflicting = quarantine[quarantine["reason"] == "conflicting_labels"]
+    assert {Path(path).name for path in conflicting["path"]} == {rows["path"][0], "twin.png"}
+    manifest = pd.read_csv(run / "data/manifest.csv")
+    assert not set(conflicting["path"]) & set(manifest["path"])

@@ -28,6 +28,7 @@ pin()  # for this process and for every job, which inherits it
 
 from covidcxr.classify.classifiers import CLASSIFIERS
 from covidcxr.config import (
+    check_keys_once,
     check_paths,
     complete,
     operating_class,
@@ -41,6 +42,8 @@ from covidcxr.errors import InputError
 from covidcxr.provenance import PACKAGE, code_digest, step_digest
 
 try:
+    for file in workflow.configfiles:
+        check_keys_once(file)
     config = complete(config, read_schema(ROOT / "workflow/schemas/config.schema.yaml"))
     check_paths(config)
 except InputError as error:

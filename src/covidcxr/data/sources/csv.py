@@ -1,5 +1,6 @@
 """Images of one's own, listed in a table."""
 
+import logging
 import unicodedata
 from functools import lru_cache
 from pathlib import Path, PureWindowsPath
@@ -8,9 +9,11 @@ import pandas as pd
 
 from covidcxr.data.fingerprint import fingerprint_files
 from covidcxr.data.source import NUMBERS, TEXTS, Source, as_candidates
-from covidcxr.data.spreadsheet import numbers, read_spreadsheet, refuse_rows
+from covidcxr.data.spreadsheet import numbers, plain, read_spreadsheet, refuse_rows
 from covidcxr.errors import InputError
 from covidcxr.files import is_there
+
+log = logging.getLogger("covidcxr")
 
 REQUIRED = ["path", "label", "patient_id"]
 OPTIONAL = [name for name in [*TEXTS, *NUMBERS] if name not in ("diagnosis", "patient_id")]
@@ -37,6 +40,7 @@ class Table(Source):
         rows = self._rows()
         for column in REQUIRED:
             refuse_rows(rows[column] == "", self._table, f"{column} is empty")
+        self._warn_of_alike_patients(rows["patient_id"])
         problem = "path {} names an image that an earlier row names"
         refuse_rows(rows["path"].duplicated(), self._table, problem, rows["path"])
         if "age" in rows:
@@ -70,6 +74,17 @@ class Table(Source):
     @property
     def _table(self) -> Path:
         return Path(self.options["table"])
+
+    def _warn_of_alike_patients(self, patients: "pd.Series[str]") -> None:
+        """Tell ids that may be one patient, who would stand on both sides of the split."""
+        ids = pd.Series(sorted(set(patients)))
+        shaped = ids.map(lambda name: plain(name).lstrip("0"))
+        for _, same in ids[shaped.duplicated(keep=False)].groupby(shaped):
+            log.warning(
+                "%s: are the patients %s one? They differ in case, signs or leading zeros only",
+                self._table,
+                ", ".join(map(repr, same)),
+            )
 
     def _rows(self) -> pd.DataFrame:
         try:

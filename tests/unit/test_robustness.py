@@ -1,0 +1,99 @@
+"""Whatever files a folder holds: each is an image or has a reason, soon, and in little memory."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from covidcxr.data.decode import decode_gray
+from tests.unit.odd_files import PNG_KINDS, copy_pydicoms, png, write_fuzzed, write_pngs
+
+MOST_SECONDS = 10
+MOST_MEGABYTES = 1000
+EXAMINE = """
+import json, sys, time
+from pathlib import Path
+from covidcxr.data import manifest, sampling
+from covidcxr.data.examination import examine_image
+from covidcxr.logs import peak_memory
+
+folder = Path(sys.argv[1])
+times = {}
+
+def timed(path):
+    start = time.monotonic()
+    found = examine_image(path)
+    times[path] = time.monotonic() - start
+    return found
+
+sampling.examine_image = timed
+names = ("manifest", "quarantine", "timeline", "collections")
+manifest.run(
+    [],
+    *(folder / f"data/{name}.csv" for name in names),
+    sources={"own": {"type": "csv", "table": str(folder / "images.csv")}},
+    classes={"any": [{"source": "own"}]},
+    followed=None,
+    seed=1,
+)
+print(json.dumps({"slowest": max(times.values()), "megabytes": peak_memory()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of odd files, each a row of `images.csv`."""
+    folder = tmp_path_factory.mktemp("odd")
+    (folder / "films").mkdir()
+    counts = [make(folder / "films") for make in (write_pngs, copy_pydicoms, write_fuzzed)]
+    files = sorted((folder / "films").iterdir())
+    assert len(files) == sum(counts)
+    rows = [f"films/{file.name},any,{number}" for number, file in enumerate(files)]
+    (folder / "images.csv").write_text("\n".join(["path,label,patient_id", *rows]) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("colour", "bits"),
+    [(colour, bits) for colour, all_bits in PNG_KINDS.items() for bits in all_bits],
+)
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_a_png_of_every_kind_decodes_to_the_same_picture(
+    tmp_path: Path, colour: int, bits: int, interlaced: bool
+) -> None:
+    levels = np.random.default_rng(1).integers(0, 2**bits, (29, 37))
+    levels[0, :2] = 0, 2**bits - 1
+    (tmp_path / "a.png").write_bytes(png(levels, colour, bits, interlaced=interlaced))
+    expected = levels * 255 / (2**bits - 1)
+    np.testing.assert_allclose(decode_gray(tmp_path / "a.png"), expected, atol=1)
+
+
+def test_every_file_of_a_table_is_an_image_or_has_a_reason(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EXAMINE, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+    took = json.loads(done.stdout)
+    assert took["slowest"] < MOST_SECONDS
+    assert took["megabytes"] < MOST_MEGABYTES
+    images = pd.read_csv(folder / "data/manifest.csv")["path"]
+    left_out = pd.read_csv(folder / "data/quarantine.csv").set_index("path")
+    listed = [str(path) for path in sorted((folder / "films").iterdir())]
+    assert sorted([*images, *left_out.index]) == listed
+    assert left_out["detail"].str.len().min() > 0
+    assert not left_out["detail"].str.contains("\n").any()
+    # Not all are refused, and not all that is damaged passes for an image.
+    whole = left_out.index.str.contains("type") & ~left_out["reason"].str.startswith("duplicate")
+    assert not whole.any()
+    damaged = left_out[left_out.index.str.contains("fuzzed")]
+    assert (damaged["reason"] == "undecodable").sum() > 80
+    assert (damaged["reason"] != "undecodable").sum() + images.str.contains("fuzzed").sum() > 20
