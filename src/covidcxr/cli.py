@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SOME_UNREADABLE = 3
 """Exit status where some files could not be read; the others have their predictions."""
 
+STOPPED = 130
+"""Exit status after Ctrl-C, as of any program; the rows written so far stay."""
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -37,27 +40,29 @@ Config = Annotated[
 
 
 @app.command(
-    epilog="Exit status: 0 all files have a prediction; 3 some could not be read (column `problem` "
-    "says why), the others have theirs; 1 nothing could be done; 2 wrong usage."
+    epilog="Exit status: 0 all files have a prediction; 3 some have a problem (column `problem` "
+    "says which), the others have theirs; 1 nothing could be done; 2 wrong usage; 130 stopped by "
+    "Ctrl-C, the rows written so far stay."
 )
 def predict(
     model: Annotated[
         Path,
         typer.Argument(
-            help="A .keras file, or a folder of the folds' models, which then vote by their mean "
-            "probability: results/<run>/models/<backbone>/<augmentation>."
+            help="A model file, or the folder that holds it: "
+            "results/<run>/models/<population>/<backbone>/<augmentation>.keras is an ensemble, "
+            "whose members vote by their mean probability."
         ),
     ],
     images: Annotated[
         list[Path],
         typer.Argument(
-            help="PNG, JPEG (8 or 16 bits) and DICOM files, and folders that hold some, at any "
-            "depth."
+            help="Files, and folders of files at any depth: PNG, JPEG, TIFF, DICOM and others, by "
+            "their content, whatever they are called."
         ),
     ],
     out: Annotated[
         Path,
-        typer.Option(help="Folder for predictions.csv, heatmaps/ and NOTICE.txt."),
+        typer.Option(help="Folder for predictions.csv, heatmaps/, NOTICE.txt, predict.log."),
     ],
     classes: Annotated[
         str | None,
@@ -76,30 +81,27 @@ def predict(
     (modality and VOI tables, windows, MONOCHROME1 inverted); several frames, colour, other
     modalities than radiographs and raw detector data are refused, in words, and the run goes on.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    names = None if classes is None else [name.strip() for name in classes.split(",")]
     with step():
-        # Only this command needs TensorFlow, which takes seconds to start.
-        from covidcxr.deploy.predict import NOTICE
-        from covidcxr.deploy.predict import predict as predict_images
+        from covidcxr.deploy.request import LOG, NOTICE, TABLE, check
 
-        table = predict_images(
-            model,
-            images,
-            out,
-            classes=None if classes is None else [name.strip() for name in classes.split(",")],
-            heatmaps=heatmaps,
-            threads=threads,
-        )
-    read = table["predicted"].notna()
-    for name, count in table.loc[read, "predicted"].value_counts().items():
+        request = check(model, images, out, classes=names)
+    with step(out / LOG):
+        from covidcxr.deploy.predict import predict as predict_files
+
+        outcome = predict_files(request, heatmaps=heatmaps, threads=threads)
+    for name, count in outcome.classes.most_common():
         typer.echo(f"{count:6d}  {name}")
-    if not read.all():
-        typer.echo(f"{(~read).sum():6d}  without prediction, see the column `problem`")
-    typer.echo(f"{out / 'predictions.csv'}\n{NOTICE}")
-    if not read.any():
-        raise typer.Exit(1)
-    if not read.all():
-        raise typer.Exit(SOME_UNREADABLE)
+    total, predicted = len(request.files), outcome.classes.total()
+    typer.echo(f"{NOTICE}\n{out / TABLE}")
+    typer.echo(
+        f"{'Stopped: ' if outcome.stopped else ''}{predicted} of {total} files have a prediction"
+        + (f", {outcome.problems} a problem (column `problem`)" if outcome.problems else "")
+    )
+    if outcome.stopped:
+        raise typer.Exit(STOPPED)
+    if outcome.problems:
+        raise typer.Exit(SOME_UNREADABLE if predicted else 1)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -126,7 +128,7 @@ def status(config: Config) -> None:
     with step():
         results = results_of(config)
     report = results / "report.html"
-    models = len(list(results.glob("models/*/*/*.keras")))
+    models = len(list(results.glob("heads/*/*/*/*.keras")))
     there = "is there" if report.is_file() else "is not there yet"
     typer.echo(f"{results}: {models} trained models; the report {there}")
     raise typer.Exit(snakemake(config, ["--dry-run", "--quiet", "rules"]))
@@ -173,10 +175,11 @@ def results_of(config: Path) -> Path:
 def snakemake(config: Path, flags: Sequence[str]) -> int:
     """Print a Snakemake command, run it in the current folder and return its exit status.
 
-    The Snakefile is that of the current folder, else that of the checkout this package is from.
+    The Snakefile is that of the current folder, if it is this workflow's, else that of the checkout
+    this package is from.
     """
     place: list[str] = []
-    if not Path("Snakefile").is_file():
+    if not (Path("Snakefile").is_file() and Path("src/covidcxr").is_dir()):
         if not (ROOT / "Snakefile").is_file():
             typer.echo("There is no Snakefile here: go to your copy of the repository.", err=True)
             return 1

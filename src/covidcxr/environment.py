@@ -65,7 +65,7 @@ def pin() -> set[str]:
     before = dict(os.environ)
     after = pinned(before)
     for name, folder in (("MPLCONFIGDIR", ".config"), ("XDG_CACHE_HOME", ".cache")):
-        if not _writable(Path(after.get(name, Path("~").expanduser() / folder))):
+        if not writable(Path(after.get(name, Path("~").expanduser() / folder))):
             after[name] = _scratch()
     changed = {name for name in before | after if before.get(name) != after.get(name)}
     for name in changed:
@@ -82,7 +82,7 @@ def restart_pinned() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def _writable(folder: Path) -> bool:
+def writable(folder: Path) -> bool:
     """Tell whether a file can be made in a folder, or in the one where it would be made."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

@@ -51,6 +51,9 @@ def step(log_file: str | Path | None = None) -> Iterator[None]:
             raise
         finally:
             logging.captureWarnings(False)
+            for handler in handlers:
+                logging.getLogger().removeHandler(handler)
+                handler.close()
     if log_file is not None:
         with Path(log_file).open("a") as file:
             file.write(f"{ending(time.monotonic() - start)}\n")

@@ -100,7 +100,7 @@ def test_gpu_jobs_ask_for_the_gpu_and_never_overlap(
 ) -> None:
     _, submissions = sent
     on_gpu = [row for row in submissions if row.gpus == "gres:gpu:1"]
-    assert {"cyclegan", "features", "gradcam", "synthesize"} <= {row.rule for row in on_gpu}
+    assert {"cyclegan", "features", "explanations", "synthesize"} <= {row.rule for row in on_gpu}
     spans = sorted((pd.Timestamp(row.start), pd.Timestamp(row.end)) for row in on_gpu)
     assert all(earlier[1] <= later[0] for earlier, later in pairwise(spans))
 

@@ -11,27 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from covidcxr.classify.model import build_head, complete_model
 from covidcxr.errors import InputError
-from covidcxr.explain.explanation_table import write_explanation_table
-from covidcxr.explain.explanations import (
-    choose,
-    dated_patients,
-    randomised,
-    write_explanations,
-)
-from covidcxr.explain.fig_explanations import write_fig_explanations
-from covidcxr.explain.fig_timelines import chosen_patients, write_fig_timelines
-from covidcxr.explain.maps import upsample
+from covidcxr.explain import examples, explanation_measures, timelines
+from covidcxr.explain.explanations import choose, dated_patients, lesion_region, randomised, run
 from covidcxr.explain.measures import (
     area_under,
     energy_share,
     extent,
     perturbed,
     rank_correlation,
+    upsample,
 )
-from covidcxr.report.sections.explanations import section
-from tests.unit.tiny import CLASSES, SIZE, tiny_backbone, tiny_study
+from covidcxr.report.section import Section, read_section
+from tests.unit.tiny import CLASSES, SIZE, tiny_ensemble, tiny_study
+
+LOOK = {"colormap": "viridis", "opacity": 0.45}
+AUGMENTATIONS = ["v1", "v2"]
 
 
 @given(seed=st.integers(0, 1000))
@@ -139,43 +134,44 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     timeline["image_id"] = ["k-1", "k-2", "k-3"]
     timeline.to_csv(folder / "timeline.csv", index=False)
     np.save(folder / "timeline.npy", np.load(folder / "images.npy")[4:7])
-    models = []
-    for k, name in enumerate(["v1", "v2"]):
-        files = []
+    for k, name in enumerate(AUGMENTATIONS):
+        model, members = tiny_ensemble(2)
         for fold in range(2):
-            head = build_head(3)
-            model = complete_model(tiny_backbone(), head)
-            keras.utils.set_random_seed(10 * k + fold)
             for layer in ("hidden", "logits"):
-                kernel = model.get_layer(layer).kernel
+                kernel = model.get_layer(f"fold{fold}_{layer}").kernel
                 kernel.assign(np.random.default_rng(10 * k + fold).normal(size=kernel.shape))
-            files.append(folder / name / f"fold{fold}.keras")
-            files[-1].parent.mkdir(exist_ok=True)
-            model.save(files[-1])
-        models.append((name, files))
-    out = folder / "out"
-    write_explanations(
-        models,
-        *(folder / name for name in ("manifest.csv", "images.npy", "split.csv", "lungs.npy")),
-        *(folder / name for name in ("timeline.csv", "timeline.npy")),
-        *(out / name for name in ("maps.npz", "images.csv", "curves.csv", "randomised.csv")),
-        classes=CLASSES,
-        phantoms={"s": folder / "pictures"},
-        count=6,
-        seed=3,
-        threads=1,
-    )
-    write_explanation_table(
-        [("tiny", out / "images.csv", out / "curves.csv", out / "randomised.csv")],
-        out / "explanations.csv",
-        out / "timelines.csv",
+        model.save(folder / f"{name}.keras")
+        members[1].save(folder / f"{name}_fold1.keras")
+        run(
+            folder / f"{name}.keras",
+            [folder / file for file in ("manifest.csv", "split.csv", "images.npy", "lungs.npy")],
+            [folder / file for file in ("timeline.csv", "timeline.npy")],
+            folder / name / "maps.npz",
+            [folder / name / f"{table}.csv" for table in ("images", "curves", "randomised")],
+            settings={"classes": CLASSES, "sampled": 6, "masked": ["s"]},
+            seed=3,
+            threads=1,
+            backbone="tiny",
+            augmentation=name,
+        )
+    explanation_measures.run(
+        *(
+            [folder / name / f"{table}.csv" for name in AUGMENTATIONS]
+            for table in ("images", "curves", "randomised")
+        ),
+        *(folder / f"explanations.{kind}" for kind in ("csv", "png", "svg", "json")),
         seed=3,
     )
     return folder
 
 
+def images_of(folder: Path) -> pd.DataFrame:
+    tables = [pd.read_csv(folder / name / "images.csv") for name in AUGMENTATIONS]
+    return pd.concat(tables, ignore_index=True)
+
+
 def test_images_are_explained_by_models_that_did_not_train_on_them(measured: Path) -> None:
-    table = pd.read_csv(measured / "out/images.csv")
+    table = images_of(measured)
     assert len(table) == 2 * (12 + 3 + 3)
     assert set(table.loc[table["cohort"] == "train", "model"]) == {"fold1"}
     assert set(table.loc[table["cohort"] != "train", "model"]) == {"ensemble"}
@@ -183,7 +179,7 @@ def test_images_are_explained_by_models_that_did_not_train_on_them(measured: Pat
     manifest = pd.read_csv(measured / "manifest.csv").set_index("image_id")
     row = table.loc[(table["cohort"] == "train") & (table["augmentation"] == "v2")].iloc[0]
     place = manifest.index.get_loc(row["image_id"])
-    model = keras.models.load_model(measured / "v2/fold1.keras")
+    model = keras.models.load_model(measured / "v2_fold1.keras")
     expected = model.predict(images[place][None, ..., None], verbose=0)[0]
     np.testing.assert_allclose([row[f"p_{name}"] for name in CLASSES], expected, atol=1e-5)
 
@@ -191,9 +187,9 @@ def test_images_are_explained_by_models_that_did_not_train_on_them(measured: Pat
 def test_shares_are_those_of_the_saved_maps_and_unknown_outside_the_manifest(
     measured: Path,
 ) -> None:
-    table = pd.read_csv(measured / "out/images.csv")
-    arrays = np.load(measured / "out/maps.npz")
-    heats = upsample(arrays["maps_v1"].astype(np.float32), SIZE)
+    table = images_of(measured)
+    arrays = np.load(measured / "v1/maps.npz")
+    heats = upsample(arrays["maps"].astype(np.float32), SIZE)
     own = table.loc[table["augmentation"] == "v1"].reset_index(drop=True)
     assert own["image_id"].tolist() == arrays["image_id"].tolist()
     for k, row in own.iterrows():
@@ -207,8 +203,8 @@ def test_shares_are_those_of_the_saved_maps_and_unknown_outside_the_manifest(
 
 
 def test_curves_begin_with_the_image_and_end_with_it(measured: Path) -> None:
-    curves = pd.read_csv(measured / "out/curves.csv")
-    table = pd.read_csv(measured / "out/images.csv")
+    curves = pd.concat([pd.read_csv(measured / name / "curves.csv") for name in AUGMENTATIONS])
+    table = images_of(measured)
     assert len(curves) == 2 * 2 * 6
     joined = curves.merge(table, on=["augmentation", "image_id"])
     probability = [row[f"p_{row['label']}"] for _, row in joined.iterrows()]
@@ -217,8 +213,8 @@ def test_curves_begin_with_the_image_and_end_with_it(measured: Path) -> None:
 
 
 def test_the_summary_is_the_mean_over_test_images(measured: Path) -> None:
-    summary = pd.read_csv(measured / "out/explanations.csv").set_index("augmentation")
-    table = pd.read_csv(measured / "out/images.csv")
+    summary = pd.read_csv(measured / "explanations.csv").set_index("augmentation")
+    table = images_of(measured)
     for name in ("v1", "v2"):
         tests = table.loc[(table["augmentation"] == name) & (table["cohort"] == "test")]
         row = summary.loc[name]
@@ -226,16 +222,16 @@ def test_the_summary_is_the_mean_over_test_images(measured: Path) -> None:
         assert row["lungs_share"] == pytest.approx(tests["lungs_share"].mean())
         assert row["lungs_low"] <= row["lungs_share"] <= row["lungs_high"]
         assert row["lesion_images"] == tests["lesion_share"].notna().sum() <= 8
-    dated = pd.read_csv(measured / "out/timelines.csv")
-    assert set(dated["patient_id"]) == {"s:0", "s:kept"}
+    assert set(table.loc[table["dated"] == 1, "patient_id"]) == {"s:0", "s:kept"}
 
 
 def test_randomising_shuffles_what_lies_above_the_cut_only(measured: Path) -> None:
-    file = measured / "v1/fold0.keras"
+    file = measured / "v1.keras"
     before = keras.models.load_model(file)
+    layers = ("first", "second", "fold0_hidden", "fold1_logits")
     for stage, kept in (("head", ["first", "second"]), ("all", [])):
         after = randomised(file, stage, 1)
-        for name in ("first", "second", "hidden", "logits"):
+        for name in layers:
             one, other = (model.get_layer(name).kernel.numpy() for model in (before, after))
             assert np.array_equal(one, other) == (name in kept)
             np.testing.assert_array_equal(np.sort(one.ravel()), np.sort(other.ravel()))
@@ -250,34 +246,96 @@ def test_patients_kept_out_come_first_and_others_of_the_target_only() -> None:
             "cohort": ["train"] * 4 + ["timeline"] * 3 + ["test"] * 5,
         }
     )
-    assert chosen_patients(course, "ill") == ["b", "a"]
-    assert chosen_patients(course, None) == ["b", "c", "a"]
+    assert timelines.chosen_patients(course, "ill") == ["b", "a"]
+    assert timelines.chosen_patients(course, None) == ["b", "c", "a"]
+
+
+def cells(section: Section) -> bool:
+    """Whether every row of every table has a cell for each column."""
+    tables = [item.table for item in section.tables if item.table]
+    return all(len(row) == len(table.columns) for table in tables for row in table.rows)
 
 
 @pytest.mark.parametrize("target", ["covid", "nobody", None])
-def test_figures_and_section_are_made_also_without_followed_patients(
+def test_courses_are_drawn_and_told_also_without_followed_patients(
     measured: Path, target: str | None, tmp_path: Path
 ) -> None:
-    out = measured / "out"
-    write_fig_timelines(
-        *(out / "timelines.csv", out / "maps.npz", tmp_path / "t.png", tmp_path / "t.svg"),
+    timelines.run(
+        [measured / name / "images.csv" for name in AUGMENTATIONS],
+        [measured / "v1/images.csv", measured / "v1/maps.npz"],
+        *(tmp_path / f"t.{kind}" for kind in ("csv", "png", "svg", "json")),
         augmentation="v1",
         target=target,
+        look=LOOK,
     )
-    drawn = (tmp_path / "t.svg").read_text()
-    assert ("No patient" in drawn) == (target == "nobody")
-    write_fig_explanations(out / "explanations.csv", tmp_path / "e.png", tmp_path / "e.svg")
-    assert "lesion" in (tmp_path / "e.svg").read_text()
-    tables = {name: pd.read_csv(out / f"{name}.csv") for name in ("explanations", "timelines")}
-    made = section(None, tables)  # type: ignore[arg-type]
-    assert made is not None
-    assert [figure.name for figure in made.figures] == ["explanations", "timelines"]
-    assert all(len(row) == len(made.tables[0].table.columns) for row in made.tables[0].table.rows)
-    assert section(None, {}) is None  # type: ignore[arg-type]
+    assert ("No patient" in (tmp_path / "t.svg").read_text()) == (target == "nobody")
+    assert set(pd.read_csv(tmp_path / "t.csv")["patient_id"]) == {"s:0", "s:kept"}
+    shown = {"covid": "shows 2.", "nobody": "shows 0.", None: "shows 2."}[target]
+    assert shown in read_section(tmp_path / "t.json").paragraphs[0]
 
 
-def test_a_missing_lesion_mask_is_named(measured: Path, tmp_path: Path) -> None:
-    from covidcxr.explain.explanations import lesion_region
+def test_the_measures_are_drawn_and_told(measured: Path) -> None:
+    assert "lesion" in (measured / "explanations.svg").read_text()
+    section = read_section(measured / "explanations.json")
+    assert [figure.name for figure in section.figures] == ["explanations"]
+    assert cells(section)
+    summary = pd.read_csv(measured / "explanations.csv")
+    above = int((summary["lungs_low"] > summary["lungs_area"]).sum())
+    assert section.checks[0].text == f"{above} of 2 ensembles above a uniform map."
+    assert section.checks[0].state == ("pass" if above == 2 else "warning")
 
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_figures_6_and_7_show_one_test_image_of_each_class_and_the_timeline_by_day(
+    measured: Path, dated: bool, tmp_path: Path
+) -> None:
+    rows = pd.read_csv(measured / "v1/images.csv")
+    if not dated:
+        rows.loc[rows["cohort"] == "timeline", "cohort"] = "other"
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    examples.run(
+        [tmp_path / "rows.csv"],
+        [measured / "v1/maps.npz"],
+        *([tmp_path / f"{name}.{kind}" for kind in ("png", "svg")] for name in ("fig6", "fig7")),
+        tmp_path / "section.json",
+        classes=CLASSES,
+        look=LOOK,
+        seed=1,
+    )
+    fig6, fig7 = ((tmp_path / f"{name}.svg").read_text() for name in ("fig6", "fig7"))
+    assert all(f">{name}<" in fig6 for name in CLASSES)
+    assert ("no dated images" in fig7) != dated
+    if dated:
+        days = [fig7.index(f">day {day}<") for day in (2, 4, 8)]
+        assert days == sorted(days)
+    section = read_section(tmp_path / "section.json")
+    assert len(section.figures) == 1 + dated
+    chosen = rows.set_index("image_id").loc[examples.select_examples(rows, CLASSES, 1)]
+    scores = chosen[[f"p_{name}" for name in CLASSES]].to_numpy()
+    for label, row in zip(chosen["label"], scores, strict=True):
+        said = f"{label} → {CLASSES[row.argmax()]} {row.max():.3f}"
+        assert said in section.figures[0].caption
+
+
+def test_examples_are_test_images_one_of_each_class_whatever_the_other_classes() -> None:
+    table = pd.DataFrame(
+        {
+            "image_id": [f"i{k}" for k in range(30)],
+            "label": [CLASSES[k % 3] for k in range(30)],
+            "cohort": ["test" if k >= 15 else "train" for k in range(30)],
+        }
+    )
+    chosen = examples.select_examples(table, CLASSES, 5)
+    labels = table.set_index("image_id")["label"]
+    assert [labels[name] for name in chosen] == CLASSES
+    assert all(int(name[1:]) >= 15 for name in chosen)
+    shuffled = table.sample(frac=1, random_state=0)
+    assert examples.select_examples(shuffled, CLASSES[:1], 5) == chosen[:1]
+    assert len({tuple(examples.select_examples(table, CLASSES, seed)) for seed in range(9)}) > 1
+    with pytest.raises(InputError, match="other"):
+        examples.select_examples(table, ["other"], 5)
+
+
+def test_a_missing_lesion_mask_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x_lesion\.png"):
-        lesion_region("x.png", tmp_path, 16)
+        lesion_region(str(tmp_path / "x.png"), 16)

@@ -7,33 +7,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covidcxr.classify.model import build_head, complete_model
-from covidcxr.deploy.export_model import (
-    FORMATS,
-    compare,
-    convert,
-    frozen,
-    litert_runner,
-    write_export,
-)
-from covidcxr.deploy.export_table import write_export_table
+from covidcxr.deploy import export_table
+from covidcxr.deploy.export_model import FORMATS, compare, convert, frozen, litert_runner, run
 from covidcxr.errors import InputError
-from covidcxr.report.sections.export import CHANGED, section
-from tests.unit.tiny import CLASSES, tiny_backbone, tiny_study
+from covidcxr.report.section import read_section
+from tests.unit.tiny import CLASSES, tiny_ensemble, tiny_study
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tiny_study(tmp_path_factory.mktemp("exported"))
-    keras.utils.set_random_seed(3)
-    complete_model(tiny_backbone(), build_head(3)).save(folder / "fold0.keras")
-    write_export(
-        *(folder / name for name in ("fold0.keras", "manifest.csv", "images.npy", "split.csv")),
-        {name: folder / f"{name}.tflite" for name in FORMATS},
+    tiny_ensemble(2)[0].save(folder / "v1.keras")
+    run(
+        folder / "v1.keras",
+        [folder / name for name in ("manifest.csv", "split.csv", "images.npy")],
+        [folder / f"{name}.tflite" for name in FORMATS],
         folder / "measured.csv",
         classes=CLASSES,
         seed=1,
         threads=1,
+        backbone="tiny",
+        augmentation="v1",
     )
     return folder
 
@@ -44,9 +38,7 @@ def test_exported_models_give_the_probabilities_of_the_keras_model(
 ) -> None:
     images = np.load(exported / "images.npy")
     run = litert_runner((exported / f"{precision}.tflite").read_bytes(), 1)
-    expected = keras.models.load_model(exported / "fold0.keras").predict(
-        images[..., None], verbose=0
-    )
+    expected = keras.models.load_model(exported / "v1.keras").predict(images[..., None], verbose=0)
     np.testing.assert_allclose([run(image) for image in images], expected, atol=atol)
 
 
@@ -62,7 +54,7 @@ def test_int8_gives_probabilities_and_is_the_smallest(exported: Path) -> None:
 
 
 def test_a_precision_that_does_not_exist_is_refused(exported: Path) -> None:
-    graph = frozen(keras.models.load_model(exported / "fold0.keras"))
+    graph = frozen(keras.models.load_model(exported / "v1.keras"))
     with pytest.raises(InputError, match="float16"):
         convert(graph, "int4", np.zeros((1, 16, 16), np.uint8))
 
@@ -92,18 +84,21 @@ def test_the_table_has_published_sizes_where_there_are_some_and_the_section_mark
     exported: Path,
 ) -> None:
     (exported / "published.csv").write_text("backbone,size_mb\nA,\nA,57\n")
-    write_export_table(
-        [(name, "v1", "fold0", exported / "measured.csv") for name in ("A", "B")],
-        exported / "published.csv",
-        exported / "export.csv",
-    )
-    table = pd.read_csv(exported / "export.csv")
-    assert len(table) == 8
+    measured = pd.read_csv(exported / "measured.csv")
+    files = []
+    for name in ("A", "B"):
+        measured["changed"] = [0, 0, 0, int(name == "B")]
+        files.append(exported / f"{name}.csv")
+        measured.assign(backbone=name).to_csv(files[-1], index=False)
+    out = [exported / f"export.{kind}" for kind in ("csv", "json")]
+    export_table.run(files, exported / "published.csv", *out)
+    table = pd.read_csv(out[0])
+    assert table["backbone"].tolist() == ["A"] * 4 + ["B"] * 4
     assert table.loc[table["backbone"] == "A", "published_mb"].tolist() == [57] * 4
     assert table.loc[table["backbone"] == "B", "published_mb"].isna().all()
-    table["changed"] = [0] * 7 + [1]
-    made = section(None, {"export": table})  # type: ignore[arg-type]
-    assert made is not None
-    assert "B int8" in made.paragraphs[0]
-    assert [CHANGED in row[2] for row in made.tables[0].table.rows] == [False] * 7 + [True]
-    assert section(None, {}) is None  # type: ignore[arg-type]
+    section = read_section(out[1])
+    assert "B int8" in section.paragraphs[0]
+    shown = section.tables[0].table
+    assert shown is not None
+    marked = [export_table.CHANGED in row[2] for row in shown.rows]
+    assert marked == [False] * 7 + [True]

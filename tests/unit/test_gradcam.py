@@ -1,23 +1,16 @@
-"""Grad-CAM against class activation maps in closed form, and the files and figures made of it."""
+"""Grad-CAM against class activation maps in closed form, of single models and of ensembles."""
 
 from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 
-from covidcxr.classify.model import build_head, complete_model
 from covidcxr.errors import InputError
-from covidcxr.explain.fig6_gradcam import overlay, write_fig6_gradcam
-from covidcxr.explain.fig7_timeline import write_fig7_timeline
-from covidcxr.explain.gradcam import (
-    grad_cam,
-    select_examples,
-    write_gradcam,
-)
-from covidcxr.explain.maps import read_gradcam, upsample
-from tests.unit.tiny import CLASSES, SIZE, tiny_backbone, tiny_images, tiny_study
+from covidcxr.explain.drawing import Look, overlay
+from covidcxr.explain.gradcam import build_explainer, explain, probabilities
+from covidcxr.explain.measures import upsample
+from tests.unit.tiny import SIZE, tiny_backbone, tiny_ensemble, tiny_images
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +26,7 @@ def linear_model(tmp_path_factory: pytest.TempPathFactory) -> keras.Model:
     return keras.models.load_model(path)
 
 
-def test_grad_cam_of_pooling_and_one_dense_layer_is_the_class_activation_map(
+def test_maps_of_pooling_and_one_dense_layer_are_class_activation_maps(
     linear_model: keras.Model,
 ) -> None:
     images = tiny_images([0, 1, 2, 0])
@@ -45,110 +38,75 @@ def test_grad_cam_of_pooling_and_one_dense_layer_is_the_class_activation_map(
         expected = np.maximum(np.einsum("nhwk,k->nhw", activations, weights[:, index]), 0)
         peak = expected.max(axis=(1, 2), keepdims=True)
         expected = np.divide(expected, peak, out=np.zeros_like(expected), where=peak > 0)
-        maps = grad_cam(linear_model, images, index)
-        assert maps.dtype == np.float32
-        np.testing.assert_allclose(maps, expected, atol=1e-5)
+        found = explain(build_explainer(linear_model), images, [index] * 4)
+        assert found.maps.dtype == np.float32
+        np.testing.assert_allclose(found.maps[0], expected, atol=1e-5)
 
 
-def test_classes_given_per_image_are_those_given_one_by_one(linear_model: keras.Model) -> None:
-    images = tiny_images([0, 1, 2])
-    together = grad_cam(linear_model, images, [2, 0, 1])
-    for k, index in enumerate([2, 0, 1]):
-        np.testing.assert_allclose(together[k], grad_cam(linear_model, images, index)[k], atol=1e-6)
+def test_classes_and_images_beyond_a_batch_are_those_given_one_by_one(
+    linear_model: keras.Model,
+) -> None:
+    explainer = build_explainer(linear_model)
+    images, classes = tiny_images([k % 3 for k in range(20)]), [k % 3 for k in range(20)]
+    together = explain(explainer, images, classes)
+    for k in (0, 15, 16, 19):
+        alone = explain(explainer, images[k : k + 1], classes[k : k + 1])
+        np.testing.assert_allclose(together.maps[:, k], alone.maps[:, 0], atol=1e-5)
+    predicted = linear_model.predict(images[..., None], verbose=0)
+    np.testing.assert_allclose(together.probabilities[0], predicted, atol=1e-6)
+    np.testing.assert_allclose(probabilities(explainer, images)[0], predicted, atol=1e-6)
 
 
-def test_more_images_than_a_batch_and_a_named_layer(linear_model: keras.Model) -> None:
+def test_an_ensemble_runs_its_backbone_once_and_explains_as_its_members_do(tmp_path: Path) -> None:
+    ensemble, members = tiny_ensemble(3)
+    ensemble.save(tmp_path / "ensemble.keras")
+    explainer = build_explainer(keras.models.load_model(tmp_path / "ensemble.keras"))
+    assert len(explainer.features.outputs) == 1
     images = tiny_images([k % 3 for k in range(20)])
-    maps = grad_cam(linear_model, images, 0, layer="first")
-    assert maps.shape == (20, SIZE, SIZE)
+    found = explain(explainer, images)
+    scores = np.array([model.predict(images[..., None], verbose=0) for model in members])
+    np.testing.assert_allclose(found.probabilities, scores, atol=1e-5)
+    assert found.class_index.tolist() == scores.mean(axis=0).argmax(axis=1).tolist()
     np.testing.assert_allclose(
-        maps[18:], grad_cam(linear_model, images[18:], 0, "first"), atol=1e-5
+        ensemble.predict(images[..., None], verbose=0), scores.mean(axis=0), atol=1e-5
     )
-    assert maps.min() >= 0
-    assert maps.max() <= 1
+    for k, model in enumerate(members):
+        alone = explain(build_explainer(model), images, found.class_index)
+        np.testing.assert_allclose(found.maps[k], alone.maps[0], atol=1e-4)
 
 
-def test_models_without_softmax_or_layer_are_refused(linear_model: keras.Model) -> None:
-    bare = keras.Model(linear_model.input, linear_model.get_layer("logits").output)
+def test_members_that_trained_their_last_layers_have_activations_of_their_own() -> None:
+    backbone = tiny_backbone()
+    outputs = []
+    for k in range(2):
+        x = keras.layers.Conv2D(4, 3, activation="relu", name=f"own{k}")(backbone.output)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        outputs.append(keras.layers.Softmax()(keras.layers.Dense(3)(x)))
+    model = keras.Model(backbone.input, keras.layers.Average()(outputs))
+    found = explain(build_explainer(model), tiny_images([0, 1]), [0, 1])
+    for k, output in enumerate(outputs):
+        alone = build_explainer(keras.Model(backbone.input, output))
+        np.testing.assert_allclose(
+            found.maps[k], explain(alone, tiny_images([0, 1]), [0, 1]).maps[0], atol=1e-5
+        )
+
+
+def test_models_without_softmax_or_pooling_are_refused(linear_model: keras.Model) -> None:
     with pytest.raises(InputError, match="softmax"):
-        grad_cam(bare, tiny_images([0]), 0)
-    with pytest.raises(InputError, match="'nowhere'"):
-        grad_cam(linear_model, tiny_images([0]), 0, layer="nowhere")
-    with pytest.raises(InputError, match="'logits'"):
-        grad_cam(linear_model, tiny_images([0]), 0, layer="logits")
+        build_explainer(keras.Model(linear_model.input, linear_model.get_layer("logits").output))
+    backbone = tiny_backbone()
+    flat = keras.layers.Dense(3)(keras.layers.Flatten()(backbone.output))
+    with pytest.raises(InputError, match="pooling"):
+        build_explainer(keras.Model(backbone.input, keras.layers.Softmax()(flat)))
 
 
 def test_upsampling_keeps_constants_and_range() -> None:
     np.testing.assert_allclose(upsample(np.full((2, 3, 3), 0.5, np.float32), 12), 0.5)
-    assert upsample(np.zeros((0, 3, 3), np.float32), 12).shape == (0, 12, 12)
-
-
-def test_examples_are_test_images_one_of_each_class_whatever_the_other_classes() -> None:
-    table = pd.DataFrame(
-        {"image_id": [f"i{k}" for k in range(30)], "label": [CLASSES[k % 3] for k in range(30)]}
-    )
-    split = table[["image_id"]].assign(split=["test" if k >= 15 else "train" for k in range(30)])
-    chosen = select_examples(table, split, CLASSES, 5)
-    labels = table.set_index("image_id")["label"]
-    assert [labels[name] for name in chosen] == CLASSES
-    assert all(int(name[1:]) >= 15 for name in chosen)
-    shuffled = table.sample(frac=1, random_state=0)
-    assert select_examples(shuffled, split, CLASSES[:1], 5) == chosen[:1]
-    assert len({tuple(select_examples(table, split, CLASSES, seed)) for seed in range(9)}) > 1
-    with pytest.raises(InputError, match="other"):
-        select_examples(table, split, ["other"], 5)
+    assert upsample(np.zeros((0, 3, 3), np.float32), SIZE).shape == (0, SIZE, SIZE)
 
 
 def test_overlay_of_no_and_full_opacity_are_the_image_and_the_colours() -> None:
     image = np.arange(4, dtype=np.uint8).reshape(2, 2) * 80
     heat = np.array([[0, 1], [0.5, 0.25]], np.float32)
-    np.testing.assert_allclose(overlay(image, heat, "jet", 0.0)[..., 1], image / 255)
-    np.testing.assert_allclose(overlay(image, heat, "gray", 1.0)[..., 0], heat, atol=0.01)
-
-
-@pytest.mark.parametrize("dated", [0, 3])
-def test_the_written_maps_are_means_over_folds_and_the_figures_are_drawn(
-    dated: int, tmp_path: Path
-) -> None:
-    tiny_study(tmp_path)
-    keras.utils.set_random_seed(3)
-    models = []
-    for k in range(2):
-        complete_model(tiny_backbone(), build_head(3)).save(tmp_path / f"fold{k}.keras")
-        models.append(tmp_path / f"fold{k}.keras")
-    table = pd.read_csv(tmp_path / "manifest.csv").iloc[:dated].assign(day=[9.0, 3.0, 7.0][:dated])
-    table.to_csv(tmp_path / "timeline.csv", index=False)
-    np.save(tmp_path / "timeline.npy", np.load(tmp_path / "images.npy")[:dated])
-    write_gradcam(
-        models,
-        tmp_path / "images.npy",
-        tmp_path / "manifest.csv",
-        tmp_path / "split.csv",
-        tmp_path / "timeline.npy",
-        tmp_path / "timeline.csv",
-        tmp_path / "maps.npz",
-        classes=CLASSES,
-        seed=1,
-        threads=1,
-    )
-    explained = read_gradcam(tmp_path / "maps.npz")
-    truth = [CLASSES.index(label) for label in table.sort_values("day")["label"]]
-    assert explained.class_index.tolist() == [0, 1, 2, *truth]
-    assert explained.of_cohort("timeline").day.tolist() == sorted(table["day"])
-    loaded = [keras.models.load_model(path) for path in models]
-    scores = [model.predict(explained.images[..., None], verbose=0) for model in loaded]
-    np.testing.assert_allclose(explained.probabilities, np.mean(scores, axis=0), atol=1e-5)
-    maps = [upsample(grad_cam(x, explained.images, explained.class_index), SIZE) for x in loaded]
-    np.testing.assert_allclose(explained.maps, np.mean(maps, axis=0), atol=1e-5)
-
-    for write, name in ((write_fig6_gradcam, "fig6"), (write_fig7_timeline, "fig7")):
-        write(
-            [("tiny", tmp_path / "maps.npz")],
-            tmp_path / f"{name}.png",
-            tmp_path / f"{name}.svg",
-            classes=CLASSES,
-        )
-    drawn = (tmp_path / "fig7.svg").read_text()
-    assert ("no dated images" in drawn) == (dated == 0)
-    assert ("day 3" in drawn) == (dated > 0)
-    assert all(name in (tmp_path / "fig6.svg").read_text() for name in CLASSES)
+    np.testing.assert_allclose(overlay(image, heat, Look("jet", 0.0))[..., 1], image / 255)
+    np.testing.assert_allclose(overlay(image, heat, Look("gray", 1.0))[..., 0], heat, atol=0.01)

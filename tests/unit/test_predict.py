@@ -1,10 +1,17 @@
-"""The command `covidcxr`: predictions equal the workflow's; what cannot be read is told."""
+"""`covidcxr predict`: the workflow's predictions; every file has a row; nothing is lost."""
 
+import json
+import os
+import resource
+import signal
 import subprocess
 import sys
+import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pandas as pd
@@ -13,178 +20,339 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from covidcxr import cli
-from covidcxr.classify.card import ModelCard, add_card, read_card
-from covidcxr.classify.model import build_head, complete_model
-from covidcxr.classify.predictions import IDENTITY
-from covidcxr.deploy.predict import describe, draw_overlay, find_images
+from covidcxr.classify.card import ModelCard, add_card
+from covidcxr.deploy import predict as predicting
+from covidcxr.deploy.predict import draw_overlay, predict
+from covidcxr.deploy.request import check, printable
 from covidcxr.errors import InputError
-from covidcxr.explain.committee import build_committee, consult
-from covidcxr.explain.gradcam import grad_cam
+from covidcxr.explain.drawing import Look
 from tests.unit.dicom_files import radiograph, write
-from tests.unit.tiny import (
-    CLASSES,
-    SIZE,
-    assemble_tiny,
-    tiny_backbone,
-    tiny_bank,
-    tiny_images,
-    tiny_study,
-    train_tiny,
-)
+from tests.unit.tiny import CLASSES, SIZE, tiny_ensemble, tiny_images
 
 runner = CliRunner()
+SCORES = [f"p_{name}" for name in CLASSES]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study whose folds 0 and 1 are trained, its test images as PNG files in `png/`."""
-    folder = tiny_study(tmp_path_factory.mktemp("trained"))
-    bank = tiny_bank(folder)
-    for fold in (0, 1):
-        head = train_tiny(
-            folder, bank, folder / f"fold{fold}", fold=fold, epochs=3, learning_rate=0.01
-        )
-        (folder / "models").mkdir(exist_ok=True)
-        assemble_tiny(folder, [head], folder / f"models/fold{fold}.keras")
-        predictions = pd.read_csv(folder / f"fold{fold}/predictions.csv").drop(columns=IDENTITY)
-        predictions.to_csv(folder / f"predictions{fold}.csv", index=False)
-    (folder / "png").mkdir()
-    manifest = pd.read_csv(folder / "manifest.csv")
-    for name, pixels in zip(manifest["image_id"], np.load(folder / "images.npy"), strict=True):
-        Image.fromarray(pixels).save(folder / "png" / f"{name}.png")
-    return folder
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ensemble of two, with its card."""
+    file = tmp_path_factory.mktemp("model") / "v1.keras"
+    tiny_ensemble(2)[0].save(file)
+    add_card(file, ModelCard(tuple(CLASSES), "study", "tiny", "v1", "ensemble"))
+    return file
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """A folder of six PNG files."""
+    (tmp_path / "films").mkdir()
+    for k, pixels in enumerate(tiny_images([0, 1, 2, 0, 1, 2])):
+        Image.fromarray(pixels).save(tmp_path / f"films/film{k}.png")
+    return tmp_path / "films"
 
 
 def invoke(*arguments: Any) -> Any:
     return runner.invoke(cli.app, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("model", ["fold0.keras", ""])
-def test_predictions_are_the_workflows_for_a_model_and_for_the_ensemble(
-    trained: Path, model: str, tmp_path: Path
-) -> None:
-    result = invoke("predict", trained / "models" / model, trained / "png", "--out", tmp_path)
+def rows_of(out: Path) -> pd.DataFrame:
+    table = pd.read_csv(out / "predictions.csv", keep_default_na=False, dtype=str)
+    return table.set_index(table["file"].map(lambda file: Path(file).name))
+
+
+@pytest.mark.parametrize("place", ["file", "folder"])
+def test_predictions_are_those_of_the_ensemble(model: Path, films: Path, place: str) -> None:
+    given = model if place == "file" else model.parent
+    result = invoke("predict", given, films, "--out", films.parent / "out")
     assert result.exit_code == 0, result.output
     assert "No medical device" in result.output
-    assert "No medical device" in (tmp_path / "NOTICE.txt").read_text()
-    table = pd.read_csv(tmp_path / "predictions.csv")
-    table.index = pd.Index([Path(file).stem for file in table["file"]])
-    scores = [f"p_{name}" for name in CLASSES]
-    folds = [pd.read_csv(trained / f"predictions{k}.csv", index_col=0) for k in (0, 1)]
-    test = [name for name in folds[0].index if name in folds[1].index]
-    expected = folds[0].loc[test, scores]
-    if not model:
-        expected = (expected + folds[1].loc[test, scores]) / 2
-    np.testing.assert_allclose(table.loc[test, scores], expected, atol=1e-5)
-    best = [CLASSES[k] for k in expected.to_numpy().argmax(axis=1)]
-    assert table.loc[test, "predicted"].tolist() == best
-    assert table["spread"].isna().all() == bool(model)
-    drawn = [Image.open(tmp_path / name).size for name in table["heatmap"]]
-    assert set(drawn) == {(320, 364)}
+    assert result.stdout.splitlines()[-1] == "6 of 6 files have a prediction"
+    out = films.parent / "out"
+    assert "No medical device" in (out / "NOTICE.txt").read_text()
+    table = rows_of(out)
+    images = tiny_images([0, 1, 2, 0, 1, 2])
+    ensemble, members = tiny_ensemble(2)
+    expected = ensemble.predict(images[..., None], verbose=0)
+    np.testing.assert_allclose(table[SCORES].astype(float), expected, atol=1e-5)
+    best = expected.argmax(axis=1)
+    assert table["predicted"].tolist() == [CLASSES[k] for k in best]
+    scores = np.array([member.predict(images[..., None], verbose=0) for member in members])
+    spread = scores[:, range(6), best].std(axis=0)
+    np.testing.assert_allclose(table["spread"].astype(float), spread, atol=1e-5)
+    assert {Image.open(out / name).size for name in table["heatmap"]} == {(320, 364)}
+
+
+def test_without_heat_maps_the_predictions_are_the_same(model: Path, films: Path) -> None:
+    for name, flags in (("with", []), ("without", ["--no-heatmaps"])):
+        assert invoke("predict", model, films, "--out", films / name, *flags).exit_code == 0
+    one, other = rows_of(films / "with"), rows_of(films / "without")
+    np.testing.assert_allclose(one[SCORES].astype(float), other[SCORES].astype(float), atol=1e-6)
+    assert (other["heatmap"] == "").all()
+    assert not (films / "without/heatmaps").exists()
 
 
 def test_dicom_and_png_of_the_same_values_get_the_same_prediction(
-    trained: Path, tmp_path: Path
+    model: Path, tmp_path: Path
 ) -> None:
-    pixels = tiny_images([0])[0]
-    wide = pixels.astype(np.uint16) * 257
+    wide = tiny_images([0])[0].astype(np.uint16) * 257
     Image.fromarray(wide).save(tmp_path / "a.png")
     write(radiograph(wide, 16), tmp_path / "b.dcm")
     inverted = radiograph(65535 - wide, 16, PhotometricInterpretation="MONOCHROME1")
-    write(inverted, tmp_path / "c")
-    result = invoke("predict", trained / "models", tmp_path, "--out", tmp_path / "out")
+    write(inverted, tmp_path / "1.2.826.0.1.36.5")
+    result = invoke("predict", model, tmp_path, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    table = pd.read_csv(tmp_path / "out/predictions.csv")
+    table = rows_of(tmp_path / "out")
     assert len(table) == 3
-    assert (table["p_covid"] == table["p_covid"].iloc[0]).all()
+    assert table["p_covid"].nunique() == 1
 
 
-def test_files_that_cannot_be_read_are_told_and_the_others_predicted(
-    trained: Path, tmp_path: Path
-) -> None:
-    good = trained / "png/s-000.png"
-    (tmp_path / "broken.png").write_bytes(good.read_bytes()[:60])
-    Image.new("L", (64, 64), 90).save(tmp_path / "blank.png")
-    (tmp_path / "notes.dcm").write_text("no image")
-    result = invoke(
-        *("predict", trained / "models/fold0.keras", good, tmp_path),
-        *("--out", tmp_path / "out", "--no-heatmaps"),
-    )
+def test_every_file_of_a_folder_has_a_row_whatever_it_is_called(model: Path, films: Path) -> None:
+    pixels = Image.fromarray(tiny_images([1])[0])
+    readable = ["deep/a.tif", "b.bmp", "c.webp", "d.jfif", "noname", "f.PNG", "g.ima"]
+    (films / "deep").mkdir()
+    for name in readable:
+        kind = {"tif": "TIFF", "bmp": "BMP", "webp": "WEBP", "jfif": "JPEG"}
+        pixels.save(films / name, format=kind.get(name[-4:].split(".")[-1], "PNG"))
+    good = (films / "film0.png").read_bytes()
+    (films / "truncated.png").write_bytes(good[: len(good) // 2])
+    (films / "notes.txt").write_text("no image")
+    (films / "empty").touch()
+    (films / "nothing.png").symlink_to(films / "nowhere.png")
+    (films / "around").symlink_to(films)
+    os.mkfifo(films / "pipe.png")
+    Image.new("L", (64, 64), 90).save(films / "blank.png")
+    (films / ".hidden.png").write_bytes(good)
+    result = invoke("predict", model, films, "--out", films.parent / "out", "--no-heatmaps")
     assert result.exit_code == cli.SOME_UNREADABLE
-    table = pd.read_csv(tmp_path / "out/predictions.csv").set_index("file")
-    assert pd.isna(table.loc[str(good), "problem"])
-    for name, word in (("broken", "decoded"), ("blank", "blank"), ("notes", "none")):
-        row = table.filter(like=name, axis=0).iloc[0]
-        assert word in row["problem"]
-        assert row[["predicted", "p_covid", "heatmap"]].isna().all()
-    assert table["heatmap"].isna().all()
-    assert (
-        invoke(
-            "predict", trained / "models", tmp_path / "blank.png", "--out", tmp_path / "none"
-        ).exit_code
-        == 1
-    )
+    total = 6 + len(readable) + 6
+    assert f"{6 + len(readable)} of {total} files have" in result.stdout.splitlines()[-1]
+    table = rows_of(films.parent / "out")
+    assert len(table) == total
+    problems = table.loc[table["problem"] != "", "problem"]
+    for name, word in {
+        "truncated.png": "decoded",
+        "notes.txt": "decoded",
+        "empty": "decoded",
+        "nothing.png": "no file",
+        "pipe.png": "no file",
+        "blank.png": "blank",
+    }.items():
+        assert word in problems[name]
+        assert (table.loc[name, ["predicted", "p_covid", "heatmap"]] == "").all()
+    assert set(table.index[table["problem"] == ""]) >= {Path(name).name for name in readable}
+    log = (films.parent / "out/predict.log").read_text()
+    assert "blank" in log
+    assert "hidden" in result.output
 
 
-def test_a_model_tells_its_classes_and_one_that_does_not_needs_them_named(
-    trained: Path, tmp_path: Path
+def test_damaged_files_have_a_row_and_a_reason_each(model: Path, films: Path) -> None:
+    """200 files made from good ones of five formats: bytes flipped, cut off, headers swapped."""
+    rng = np.random.default_rng(5)
+    wide = tiny_images([1])[0].astype(np.uint16) * 257
+    picture = Image.fromarray(tiny_images([1])[0]).resize((64, 64))
+    for name in ("a.png", "a.jpg", "a.tif", "a.jp2"):
+        picture.save(films / name)
+    Image.fromarray(wide).save(films / "wide.png")
+    write(radiograph(wide, 16), films / "a.dcm")
+    good = [path.read_bytes() for path in sorted(films.iterdir())]
+    for k in range(200):
+        content = bytearray(good[k % len(good)])
+        if k % 3 == 0:
+            for place in rng.integers(0, len(content), 1 + k % 20):
+                content[place] = rng.integers(256)
+        elif k % 3 == 1:
+            del content[rng.integers(len(content)) :]
+        else:
+            content[: 8 + k % 200] = good[rng.integers(len(good))][: 8 + k % 200]
+        (films / f"damaged{k:03d}").write_bytes(content)
+    begun = time.monotonic()
+    result = invoke("predict", model, films, "--out", films.parent / "out", "--no-heatmaps")
+    assert time.monotonic() - begun < 60
+    assert result.exit_code == cli.SOME_UNREADABLE
+    assert "Traceback" not in result.output
+    table = rows_of(films.parent / "out")
+    assert len(table) == 200 + len(good)
+    assert ((table["problem"] == "") == (table["predicted"] != "")).all()
+
+
+def test_files_without_any_image_are_named_and_tensorflow_is_not_asked(
+    model: Path, tmp_path: Path
 ) -> None:
-    assert read_card(trained / "models/fold1.keras") == ModelCard(
-        tuple(CLASSES), "study", "tiny", "v1", "fold0"
-    )
-    with pytest.raises(InputError, match="covid, normal"):
-        describe(trained / "models", ["a", "b", "c"])
-    bare = tmp_path / "bare.keras"
-    complete_model(tiny_backbone(), build_head(2)).save(bare)
-    with pytest.raises(InputError, match="--classes"):
-        describe(bare)
-    assert describe(bare, ["ill", "well"]).classes == ("ill", "well")
-    result = invoke("predict", bare, trained / "png/s-000.png", "--out", tmp_path, "--classes", "a")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").write_text("no image")
+    result = invoke("predict", model, tmp_path / "in", "--out", tmp_path / "out")
     assert result.exit_code == 1
-    result = invoke(
-        *("predict", bare, trained / "png/s-000.png", "--out", tmp_path, "--classes", "ill, well")
-    )
-    assert result.exit_code == 0, result.output
-    assert {"p_ill", "p_well"} < set(pd.read_csv(tmp_path / "predictions.csv").columns)
-    add_card(bare, ModelCard(("x", "y"), "study", "tiny", "v1", "fold0"))
-    keras.models.load_model(bare)
-    for fold in (0, 1):
-        (tmp_path / f"mixed/fold{fold}.keras").parent.mkdir(exist_ok=True)
-    (tmp_path / "mixed/a.keras").write_bytes(bare.read_bytes())
-    (tmp_path / "mixed/b.keras").write_bytes((trained / "models/fold0.keras").read_bytes())
-    with pytest.raises(InputError, match="different classes"):
-        describe(tmp_path / "mixed")
+    assert "0 of 1 files have a prediction" in result.output
+    assert "decoded" in rows_of(tmp_path / "out").loc["a.png", "problem"]
 
 
-def test_wrong_models_and_places_are_named(trained: Path, tmp_path: Path) -> None:
+def test_what_an_earlier_call_wrote_is_no_input_and_its_overlays_go(
+    model: Path, films: Path
+) -> None:
+    for out in (films / "predicted", films / "predicted", films / "again", films, films):
+        result = invoke("predict", model, films, "--out", out)
+        assert result.exit_code == 0, result.output
+        assert sorted(rows_of(out).index) == [f"film{k}.png" for k in range(6)]
+    (films / "film5.png").unlink()
+    assert invoke("predict", model, films, "--out", films / "predicted").exit_code == 0
+    table = rows_of(films / "predicted")
+    kept = {path.name for path in (films / "predicted/heatmaps").iterdir()}
+    assert kept == {Path(name).name for name in table["heatmap"]}
+    assert len(kept) == 5
+    copied = films / "copied.png"
+    copied.write_bytes((films / "predicted" / table["heatmap"].iloc[0]).read_bytes())
+    assert invoke("predict", model, copied, "--out", films.parent / "out").exit_code == 1
+    assert "overlay" in rows_of(films.parent / "out").loc["copied.png", "problem"]
+
+
+def test_files_of_the_user_are_never_overwritten_nor_results_for_wrong_input(
+    model: Path, films: Path, tmp_path: Path
+) -> None:
+    (films / "heatmaps").mkdir()
+    with pytest.raises(InputError, match="heatmaps is there"):
+        check(model, [films], films)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/predictions.csv").write_text("mine")
+    assert invoke("predict", model, films, "--out", tmp_path / "mine").exit_code == 1
+    assert (tmp_path / "mine/predictions.csv").read_text() == "mine"
+    out = tmp_path / "out"
+    assert invoke("predict", model, films, "--out", out).exit_code == 0
+    before = (out / "predictions.csv").read_bytes()
+    damaged = tmp_path / "damaged.keras"
+    with zipfile.ZipFile(model) as whole, zipfile.ZipFile(damaged, "w") as part:
+        for name in ("metadata.json", "config.json", "covidcxr.json"):
+            part.writestr(name, whole.read(name))
+    assert invoke("predict", damaged, films, "--out", out).exit_code == 1
+    assert (out / "predictions.csv").read_bytes() == before
+    assert len(list((out / "heatmaps").iterdir())) == 6
+
+
+def test_names_that_cannot_be_written_are_escaped_or_shortened(model: Path, films: Path) -> None:
+    good = (films / "film0.png").read_bytes()
+    odd = os.fsencode(films) + b"/caf\xe9.png"
+    Path(os.fsdecode(odd)).write_bytes(good)
+    Path(os.fsdecode(os.fsencode(films) + b"/bro\xffken")).write_text("no image")
+    long = "ü" * 120 + ".png"
+    (films / long).write_bytes(good)
+    (films / 'a "quoted", name\n.png').write_bytes(good)
+    result = invoke("predict", model, films, "--out", films.parent / "out")
+    assert result.exit_code == cli.SOME_UNREADABLE
+    table = rows_of(films.parent / "out")
+    assert {r"caf\xe9.png", long, 'a "quoted", name\n.png'} < set(table.index)
+    assert r"bro\xffken" in table.loc[r"bro\xffken", "problem"]
+    drawn = table.loc[table["problem"] == "", "heatmap"]
+    assert len(drawn) == 9
+    assert all((films.parent / "out" / name).is_file() for name in drawn)
+    assert printable(os.fsdecode(b"caf\xe9")) == r"caf\xe9"
+
+
+def test_an_overlay_that_fails_is_a_problem_of_its_row_and_the_prediction_stays(
+    model: Path, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(picture: Image.Image, path: Path) -> None:
+        if "film3" in path.name:
+            raise OSError("No space left on device")
+        path.parent.mkdir(exist_ok=True)
+        picture.save(path)
+
+    monkeypatch.setattr(predicting, "_save", fail)
+    result = invoke("predict", model, films, "--out", films.parent / "out")
+    assert result.exit_code == cli.SOME_UNREADABLE
+    assert "6 of 6 files have a prediction, 1 a problem" in result.output
+    row = rows_of(films.parent / "out").loc["film3.png"]
+    assert "No space left" in row["problem"]
+    assert row["predicted"] in CLASSES
+    assert row["heatmap"] == ""
+
+
+def test_rows_stand_in_the_file_before_the_next_is_made_and_survive_ctrl_c(
+    model: Path, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def draw(gray: Any, heat: Any, text: str, look: Look) -> Image.Image:
+        seen.append((films.parent / "out/predictions.csv").read_text().count("\n"))
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return Image.new("L", (8, 8))
+
+    monkeypatch.setattr(predicting, "draw_overlay", draw)
+    result = invoke("predict", model, films, "--out", films.parent / "out")
+    assert result.exit_code == cli.STOPPED
+    assert seen == [1, 2, 3, 4]
+    assert result.stdout.splitlines()[-1] == "Stopped: 3 of 6 files have a prediction"
+    assert len(rows_of(films.parent / "out")) == 3
+
+
+def test_models_are_found_and_hold_their_classes_or_need_them_named(
+    model: Path, films: Path, tmp_path: Path
+) -> None:
+    assert check(model.parent, [films], tmp_path / "out").classes == tuple(CLASSES)
+    with pytest.raises(InputError, match="covid, normal"):
+        check(model, [films], tmp_path / "out", classes=["a", "b", "c"])
+    (tmp_path / "two").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / f"two/{name}.keras").write_bytes(model.read_bytes())
+    with pytest.raises(InputError, match="2 models"):
+        check(tmp_path / "two", [films], tmp_path / "out")
+    bare = tmp_path / "bare.keras"
+    tiny_ensemble(1)[1][0].save(bare)
+    with pytest.raises(InputError, match="--classes"):
+        check(bare, [films], tmp_path / "out")
+    named = ["ill", "well", "other"]
+    outcome = predict(check(bare, [films], tmp_path / "out", classes=named), threads=1)
+    assert set(outcome.classes) <= set(named)
+    assert set(rows_of(tmp_path / "out")["spread"]) == {""}
+    with pytest.raises(InputError, match="3 outputs"):
+        predict(check(bare, [films], tmp_path / "out", classes=["a"]), threads=1)
+
+
+def test_models_of_others_are_taken_or_refused_in_words(films: Path, tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 1))
+    scores = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
+    keras.Model(image, scores).save(tmp_path / "own.keras")
+    request = check(tmp_path / "own.keras", [films], tmp_path / "out", classes=["a", "b"])
+    with pytest.raises(InputError, match="--no-heatmaps"):
+        predict(request, threads=1)
+    assert predict(request, heatmaps=False, threads=1).classes.total() == 6
+    colour = keras.Input((8, 8, 3))
+    scores = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(colour))
+    keras.Model(colour, scores).save(tmp_path / "colour.keras")
+    with pytest.raises(InputError, match="one channel"):
+        predict(check(tmp_path / "colour.keras", [films], tmp_path / "out", classes=["a", "b"]))
+
+
+def test_wrong_models_and_places_are_named(model: Path, films: Path, tmp_path: Path) -> None:
     (tmp_path / "no.keras").write_text("no")
-    with pytest.raises(InputError, match=r"no\.keras"):
-        describe(tmp_path / "no.keras")
-    with pytest.raises(InputError, match="neither"):
-        describe(tmp_path / "nowhere")
+    with zipfile.ZipFile(tmp_path / "zip.keras", "w") as archive:
+        archive.writestr("a", "b")
+    for name, words in (("no.keras", r"no\.keras"), ("zip.keras", "network"), ("none", "neither")):
+        with pytest.raises(InputError, match=words):
+            check(tmp_path / name, [films], tmp_path / "out")
     with pytest.raises(InputError, match="nowhere"):
-        find_images([tmp_path / "nowhere"])
-    with pytest.raises(InputError, match="no image"):
-        find_images([trained / "models"])
+        check(model, [tmp_path / "nowhere"], tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no file in"):
+        check(model, [tmp_path / "empty"], tmp_path / "out")
+    with pytest.raises(InputError, match="written"):
+        check(model, [films], tmp_path / "no.keras/out")
 
 
-def test_a_committee_of_equal_backbones_runs_them_once_and_averages_maps(trained: Path) -> None:
-    models = [keras.models.load_model(trained / f"models/fold{k}.keras") for k in (0, 1)]
-    committee = build_committee(models)
-    assert [len(scores) for _, scores in committee.groups] == [2]
-    images = np.load(trained / "images.npy")[:20]
-    verdict = consult(committee, images)
-    scores = np.array([model.predict(images[..., None], verbose=0) for model in models])
-    np.testing.assert_allclose(verdict.probabilities, scores, atol=1e-5)
-    assert verdict.class_index.tolist() == scores.mean(axis=0).argmax(axis=1).tolist()
-    maps = [grad_cam(model, images, verdict.class_index) for model in models]
-    np.testing.assert_allclose(verdict.maps, maps, atol=1e-4)
-    last = models[1].get_layer("second")
-    last.kernel.assign(last.kernel * 2)
-    apart = build_committee([*models, models[0]])
-    assert [len(scores) for _, scores in apart.groups] == [2, 1]
-    scores[1] = models[1].predict(images[..., None], verbose=0)
-    np.testing.assert_allclose(consult(apart, images).probabilities, scores[[0, 1, 0]], atol=1e-5)
+def test_a_file_of_keras_2_is_refused_with_both_versions_and_the_way_out(
+    films: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "old.keras", "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "2.15.0"}))
+        archive.writestr("config.json", json.dumps({"class_name": "Functional"}))
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.attrs["keras_version"] = "2.15.0"
+        file.attrs["model_config"] = json.dumps({"class_name": "Own", "config": {}})
+    words = rf"(?s)2\.15\.0.*{keras.__version__}.*model\.save"
+    with pytest.raises(InputError, match=words):
+        check(tmp_path / "old.keras", [films], tmp_path / "out")
+    with pytest.raises(InputError, match=words):
+        predict(check(tmp_path / "old.h5", [films], tmp_path / "out", classes=["a", "b"]))
+    assert not (tmp_path / "out/predictions.csv").exists()
 
 
 @pytest.mark.parametrize(("height", "width"), [(2000, 1500), (64, 64), (100, 3000)])
@@ -192,11 +360,86 @@ def test_an_overlay_keeps_proportions_and_colours_hot_places(height: int, width:
     heat = np.zeros((SIZE, SIZE), np.float32)
     heat[:, : SIZE // 2] = 1
     gray = np.full((height, width), 100, np.uint8)
-    picture = np.asarray(draw_overlay(gray, heat, "covid 0.9", "jet", 1.0))
+    picture = np.asarray(draw_overlay(gray, heat, "covid 0.9", Look("jet", 1.0)))
     shown = picture[:-44]
     assert shown.shape[0] / shown.shape[1] == pytest.approx(height / width, rel=0.02)
     assert shown[0, 0, 0] > 100 > shown[0, 0, 2]
     assert shown[-1, -1, 2] > 100 > shown[-1, -1, 0]
+
+
+COMMAND = [sys.executable, "-m", "covidcxr"]
+
+
+def test_wrong_input_is_told_within_a_second_and_before_tensorflow_is_loaded(
+    model: Path, tmp_path: Path
+) -> None:
+    command = [*COMMAND, "predict", str(model), str(tmp_path / "nowhere"), "--out", str(tmp_path)]
+    # Processor time, as the processor may be busy with others' work.
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    script = (
+        "import sys; from covidcxr.deploy.request import check\n"
+        f"check({str(model)!r}, [{str(model)!r}], {str(tmp_path / 'out')!r})\n"
+        "print({'tensorflow', 'keras', 'pandas', 'matplotlib', 'cv2'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_users_settings_change_no_prediction_and_only_our_lines_are_shown(
+    model: Path, films: Path
+) -> None:
+    home = films.parent / "home"
+    (home / ".keras").mkdir(parents=True)
+    (home / ".keras/keras.json").write_text(json.dumps({"floatx": "float16"}))
+    odd = {
+        "HOME": str(home),
+        "KERAS_BACKEND": "jax",
+        "LC_ALL": "de_DE.ISO-8859-1",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONWARNINGS": "error",
+        "TF_CPP_MIN_LOG_LEVEL": "0",
+        "TF_NUM_INTRAOP_THREADS": "1",
+    }
+    tables = []
+    for name, variables in (("plain", {}), ("odd", odd)):
+        out = films.parent / name
+        command = [*COMMAND, "predict", str(model), str(films), "--out", str(out)]
+        done = subprocess.run(
+            [*command, "--threads", "2"],
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        lines = [line for line in done.stderr.splitlines() if "image/s" not in line and line]
+        assert all(line[9:].startswith("INFO") for line in lines), done.stderr
+        tables.append((out / "predictions.csv").read_text())
+    assert tables[0] == tables[1]
+
+
+def test_a_kill_keeps_the_rows_written_so_far(model: Path, films: Path) -> None:
+    good = (films / "film0.png").read_bytes()
+    for k in range(300):
+        (films / f"more{k:03d}.png").write_bytes(good)
+    out = films.parent / "out"
+    command = [*COMMAND, "predict", str(model), str(films), "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        table = out / "predictions.csv"
+        while process.poll() is None and not (table.exists() and table.read_text().count("\n") > 9):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    rows = rows_of(out)
+    assert 9 <= len(rows) < 306
+    assert (rows["predicted"] != "").all()
 
 
 def test_the_workflows_calls_are_printed_and_their_status_returned(
@@ -213,6 +456,9 @@ def test_the_workflows_calls_are_printed_and_their_status_returned(
     (tmp_path / "Snakefile").touch()
     config = tmp_path / "c.yaml"
     config.write_text("run: mine\n")
+    assert invoke("status", config).exit_code == 5
+    assert commands[-1][1:3] == ["--snakefile", str(cli.ROOT / "Snakefile")]
+    (tmp_path / "src/covidcxr").mkdir(parents=True)
     result = invoke("run", config, "--cores", 3, "-n", "tables", "--quiet")
     assert result.exit_code == 5
     assert commands[-1] == [

@@ -8,7 +8,7 @@ import pandas as pd
 
 from covidcxr.classify import train
 from covidcxr.classify.card import ModelCard
-from covidcxr.classify.model import write_model
+from covidcxr.classify.model import attach, build_head, write_model
 from covidcxr.features.features import write_features
 
 CLASSES = ["covid", "normal", "pneumonia"]
@@ -33,6 +33,22 @@ def tiny_backbone() -> keras.Model:
     x = keras.layers.BatchNormalization(name="norm")(x)
     x = keras.layers.ReLU(name="last")(x)
     return keras.Model(image, x, name="tiny")
+
+
+def tiny_ensemble(members: int) -> tuple[keras.Model, list[keras.Model]]:
+    """An ensemble of heads with random weights on the tiny backbone, and its members."""
+    backbone = tiny_backbone()
+    keras.utils.set_random_seed(3)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(backbone.output)
+    outputs = []
+    for k in range(members):
+        head = build_head(3)
+        for layer in head:
+            layer.name = f"fold{k}_{layer.name}"
+        outputs.append(attach(pooled, head))
+    mean = keras.layers.Average(name="ensemble")(outputs)
+    models = [keras.Model(backbone.input, output) for output in outputs]
+    return keras.Model(backbone.input, mean, name="tiny"), models
 
 
 def tiny_images(labels: list[int], seed: int = 0) -> np.ndarray:

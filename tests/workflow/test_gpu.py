@@ -12,7 +12,6 @@ GPU_RULES = {
     "cycle_error",
     "features",
     "control_features",
-    "gradcam",
     "explanations",
 }
 

@@ -1,5 +1,6 @@
 """Networks and other classifiers on cached features: one job per fold's network, one per classifier; their predictions
-on the run's own images and on external sets in one table; complete models where somebody asks for them."""
+on the run's own images and on external sets in one table; complete models where somebody asks for them.
+"""
 
 HEAD_ONLY = config["training"]["trainable"] == "head"
 # A head on cached features is a matter of seconds on one core and leaves the GPU to others.
@@ -42,9 +43,7 @@ rule classifier:
         rows=BANK[2],
         images=[f"{RUN}/data/manifest.csv", SPLIT],
     output:
-        models=update(
-            f"{RUN}/models/{{population}}/{{backbone}}/{{classifier}}.joblib"
-        ),
+        models=update(f"{RUN}/models/{{population}}/{{backbone}}/{{classifier}}.joblib"),
         predictions=update(
             f"{RUN}/predictions/{{population}}/{{backbone}}/{{classifier}}.csv"
         ),
@@ -83,7 +82,9 @@ rule score:
         ),
         tables=expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
     output:
-        predictions=update(f"{RUN}/predictions/{{population}}/{{backbone}}/external.csv"),
+        predictions=update(
+            f"{RUN}/predictions/{{population}}/{{backbone}}/external.csv"
+        ),
     threads: HEAD_THREADS
     resources:
         **ON_HEADS,

@@ -126,6 +126,11 @@ def content_of(sources):
     }
 
 
+# The run's images, and which of them train and test.
+STUDY = [
+    f"{RUN}/{name}"
+    for name in ("data/manifest.csv", "data/split.csv", "images/manifest.npy")
+]
 EXTERNAL = list(config["external"])
 STUDY_SOURCES = sources_of_study()
 
@@ -264,7 +269,9 @@ def synthetic_bank(wildcards):
     """Table and feature bank of the synthetic images, for the augmentations that use some."""
     if not config["augmentations"][wildcards.augmentation]["synthetic"]:
         return []
-    own = f"synthetic_{wildcards.fold}" if config["cyclegan"]["per_fold"] else "synthetic"
+    own = (
+        f"synthetic_{wildcards.fold}" if config["cyclegan"]["per_fold"] else "synthetic"
+    )
     return [f"{RUN}/data/{own}.csv", *bank(own)]
 
 

@@ -6,8 +6,6 @@ SHOWN_FIGURES = [
     "fig3_architecture",
     "fig4_loss",
     "fig5_confusion",
-    "fig6_gradcam",
-    *(["fig7_timeline"] if config["timeline"] else []),
 ]
 FIGURES = [
     f"{RUN}/figures/{name}.{kind}"
@@ -22,7 +20,6 @@ UNMOVED = [
     *([f"{RUN}/data/synthetic.csv"] if SYNTHETIC else []),
     *([f"{RUN}/cyclegan/losses.csv"] if SYNTHETIC else []),
     *([f"{RUN}/figures/cyclegan_samples.png"] if SYNTHETIC else []),
-    *expand(f"{RUN}/gradcam/{{backbone}}/{SHOWN}.npz", backbone=BACKBONES),
 ]
 
 

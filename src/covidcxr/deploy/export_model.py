@@ -1,6 +1,5 @@
 """Export to LiteRT (TensorFlow Lite) in three precisions, held against the Keras model."""
 
-import logging
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +22,6 @@ from covidcxr.logs import progress
 from covidcxr.runtime import configure
 from covidcxr.seeding import generator, integer_seed
 
-log = logging.getLogger("covidcxr")
-
 Images = npt.NDArray[np.uint8]
 Scores = npt.NDArray[np.float32]
 
@@ -32,6 +29,10 @@ FORMATS = ("float32", "float16", "int8")
 CALIBRATION = 100
 """Training images at most that the ranges of int8 are taken from."""
 
+TIMED = 20
+"""Test images at most that are timed one by one."""
+
+BATCH = 16
 BYTES_PER_MB = 1e6
 
 
@@ -119,18 +120,15 @@ def keras_runner(model: keras.Model) -> Callable[[Images], Scores]:
     return run
 
 
-def timed(run: Callable[[Images], Scores], images: Images, name: str) -> tuple[Scores, float]:
-    """Run images one by one; return probabilities [n, classes] and the median milliseconds.
-
-    The first image, which pays for set-up, runs once more before the clock.
-    """
+def milliseconds(run: Callable[[Images], Scores], images: Images) -> float:
+    """Return the median time for one image; the first, which pays for set-up, runs before."""
     run(images[0])
-    scores, seconds = [], []
-    for image in progress(images, desc=name, unit="image"):
+    seconds = []
+    for image in images[:TIMED]:
         start = time.perf_counter()
-        scores.append(run(image))
+        run(image)
         seconds.append(time.perf_counter() - start)
-    return np.array(scores, np.float32), 1000 * statistics.median(seconds)
+    return 1000 * statistics.median(seconds)
 
 
 def compare(
@@ -160,80 +158,83 @@ def compare(
         accuracy lies outside the Keras model's interval).
     """
     reference = scores["keras"]
-    found = share_interval(reference.argmax(axis=1) == truth, patients, rng())
+    _, low, high = share_interval(reference.argmax(axis=1) == truth, patients, rng())
     records = []
     for name, own in scores.items():
-        hits = own.argmax(axis=1) == truth
-        accuracy, low, high = share_interval(hits, patients, rng())
+        classes = own.argmax(axis=1)
+        found = share_interval(classes == truth, patients, rng())
         records.append(
             {
                 "format": name,
                 "n": len(truth),
-                "accuracy": accuracy,
-                "low": low,
-                "high": high,
-                "agreement": float((own.argmax(axis=1) == reference.argmax(axis=1)).mean()),
+                "accuracy": found.estimate,
+                "low": found.low,
+                "high": found.high,
+                "agreement": float((classes == reference.argmax(axis=1)).mean()),
                 "largest_difference": float(np.abs(own - reference).max()),
-                "changed": int(not found.low <= accuracy <= found.high),
+                "changed": int(not low <= found.estimate <= high),
             }
         )
     return pd.DataFrame(records)
 
 
-def write_export(
+def run(
     model: str | Path,
-    manifest: str | Path,
-    images: str | Path,
-    split: str | Path,
-    outputs: Mapping[str, str | Path],
+    study: Sequence[str | Path],
+    files: Sequence[str | Path],
     table: str | Path,
     *,
     classes: Sequence[str],
     seed: int,
     threads: int,
+    backbone: str,
+    augmentation: str,
 ) -> None:
     """Export a model in three precisions and measure each on the test set.
 
     Parameters
     ----------
     model
-        Complete model (`.keras`).
-    manifest, images, split
-        `manifest.csv`, uint8 [n, size, size], `split.csv`.
-    outputs
-        The `.tflite` file to write of each of `FORMATS`.
+        Complete model or ensemble (`.keras`).
+    study
+        `manifest.csv`, `split.csv` and the images uint8 [n, size, size].
+    files
+        The `.tflite` files to write, in the order of `FORMATS`.
     table
-        CSV to write: the columns of `compare` with size_mb (1e6 bytes) and milliseconds (median for
-        one image alone on this processor, with `threads` threads).
+        CSV to write: backbone, augmentation and the columns of `compare` with size_mb (1e6 bytes)
+        and milliseconds (median for one image alone on this processor, with `threads` threads).
     classes
         Class names, in the order of the model's outputs.
-    seed, threads
-        Of the run.
     """
     configure(threads=threads, seed=integer_seed(seed, "litert"))
+    manifest, split, images = study
     rows = read_manifest(manifest).merge(read_split(split), on="image_id", validate="one_to_one")
     pixels = np.load(images, mmap_mode="r")
     tests = np.flatnonzero((rows["split"] == "test").to_numpy())
     training = np.flatnonzero((rows["split"] == "train").to_numpy())
-    drawn = generator(seed, "litert calibration").permutation(training)[:CALIBRATION]
+    sampled = generator(seed, "litert calibration").permutation(training)[:CALIBRATION]
     network = keras.models.load_model(model, compile=False)
     shown = np.asarray(pixels[tests])
-    scores, milliseconds = {}, {}
-    scores["keras"], milliseconds["keras"] = timed(keras_runner(network), shown, "keras")
+    scores = {"keras": np.asarray(network.predict(shown[..., None], BATCH, verbose=0))}
+    times = {"keras": milliseconds(keras_runner(network), shown)}
     sizes = {"keras": Path(model).stat().st_size}
     graph = frozen(network)
-    for name in FORMATS:
-        content = convert(graph, name, np.asarray(pixels[drawn]))
-        with atomic(outputs[name]) as temporary:
+    for name, path in zip(FORMATS, files, strict=True):
+        content = convert(graph, name, np.asarray(pixels[sampled]))
+        with atomic(path) as temporary:
             temporary.write_bytes(content)
+        runner = litert_runner(content, threads)
         sizes[name] = len(content)
-        scores[name], milliseconds[name] = timed(litert_runner(content, threads), shown, name)
+        times[name] = milliseconds(runner, shown)
+        scores[name] = np.array([runner(image) for image in progress(shown, desc=name)])
     found = compare(
         scores,
         class_positions(rows["label"].iloc[tests], classes),
         rows["patient_id"].iloc[tests].tolist(),
         lambda: generator(seed, "litert intervals"),
     )
+    found.insert(0, "backbone", backbone)
+    found.insert(1, "augmentation", augmentation)
     found["size_mb"] = [sizes[name] / BYTES_PER_MB for name in found["format"]]
-    found["milliseconds"] = [milliseconds[name] for name in found["format"]]
+    found["milliseconds"] = [times[name] for name in found["format"]]
     write_table(found, table)

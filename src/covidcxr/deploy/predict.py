@@ -1,247 +1,189 @@
 """A trained model on new images: a table of probabilities, and where the model looked."""
 
+import csv
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import keras
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
-from covidcxr.classify.card import ModelCard, read_card
 from covidcxr.data.decode import decode_gray
-from covidcxr.data.dicom import SUFFIXES as DICOM_SUFFIXES
-from covidcxr.data.dicom import is_dicom
 from covidcxr.data.examination import blankness
 from covidcxr.data.images import resize
-from covidcxr.data.tables import write_table
+from covidcxr.deploy.request import (
+    NOTICE,
+    NOTICE_FILE,
+    OVERLAYS,
+    TABLE,
+    Request,
+    printable,
+    remedy,
+    saved_by,
+)
 from covidcxr.errors import InputError
-from covidcxr.explain.committee import build_committee, consult
-from covidcxr.explain.fig6_gradcam import overlay
-from covidcxr.explain.gradcam import BATCH
-from covidcxr.explain.maps import upsample
+from covidcxr.explain.drawing import Look, overlay
 from covidcxr.files import atomic
 from covidcxr.logs import progress
-from covidcxr.runtime import configure
 
 log = logging.getLogger("covidcxr")
 
-NOTICE = (
-    "No medical device. Not for diagnosis, triage or any decision on a patient: these models learn "
-    "the age, source and framing of their training films as readily as disease."
-)
-SUFFIXES = (".png", ".jpg", ".jpeg", *DICOM_SUFFIXES)
-"""Files of a folder that are taken for images; so are DICOM files without a suffix."""
+Gray = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
 
+BATCH = 16
 LONGER_SIDE = 1024
 """Of an overlay, in pixels at most."""
 
 STRIP = 44
 """Height of the strip of text under an overlay, in pixels."""
 
+LONGEST_NAME = 100
+"""Bytes of an image's name that an overlay's name keeps."""
+
+MADE_BY = "covidcxr predict"
+"""Stands in the file of an overlay, so that none is taken for an image."""
+
+
+@dataclass
+class Outcome:
+    """What became of the files: how many got which class, and how many rows name a problem."""
+
+    classes: Counter[str] = field(default_factory=Counter)
+    problems: int = 0
+    stopped: bool = False
+
 
 @dataclass(frozen=True)
-class Predictor:
-    """Models that predict together.
+class Network:
+    """A loaded model.
 
     Attributes
     ----------
-    files
-        Their `.keras` files.
-    classes
-        Class names, in the order of the models' outputs.
+    size
+        Side of its images, in pixels.
+    run
+        uint8 [n, size, size] -> probabilities float32 [members, n, classes], and heat maps of the
+        predicted classes float32 [n, size, size], None without.
     """
 
-    files: tuple[Path, ...]
-    classes: tuple[str, ...]
-
-
-def find_models(model: str | Path) -> list[Path]:
-    """Return the `.keras` file given, or those in the folder given, sorted.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    model = Path(model)
-    if model.is_file():
-        return [model]
-    found = sorted(model.glob("*.keras"))
-    if not found:
-        raise InputError(
-            f"{model} is neither a .keras file nor a folder of them; models of a run stand in "
-            "results/<run>/models/<backbone>/<augmentation>"
-        )
-    return found
-
-
-def find_images(places: Sequence[str | Path]) -> list[Path]:
-    """Return the files given, and from folders, at any depth, those that look like images.
-
-    Raises
-    ------
-    InputError
-        A place does not exist, or there is no image at all.
-    """
-    found: list[Path] = []
-    for place in map(Path, places):
-        if place.is_dir():
-            found += sorted(
-                path
-                for path in place.rglob("*")
-                if path.is_file()
-                and not path.name.startswith(".")
-                and (path.suffix.lower() in SUFFIXES or (not path.suffix and is_dicom(path)))
-            )
-        elif place.exists():
-            found.append(place)
-        else:
-            raise InputError(f"there is no file or folder {place}")
-    if not found:
-        raise InputError(f"no image ({', '.join(SUFFIXES)}) in {', '.join(map(str, places))}")
-    return list(dict.fromkeys(found))
-
-
-def describe(model: str | Path, classes: Sequence[str] | None = None) -> Predictor:
-    """Find models and the names of their classes.
-
-    Parameters
-    ----------
-    model
-        See `find_models`.
-    classes
-        Names to use for models that do not tell theirs.
-
-    Raises
-    ------
-    InputError
-        There is no model; models tell no names or different ones.
-    """
-    files = find_models(model)
-    cards: list[ModelCard | None] = [read_card(file) for file in files]
-    told = {card.classes for card in cards if card is not None}
-    if len(told) > 1:
-        raise InputError(f"the models in {model} have different classes: {sorted(told)}")
-    if None in cards and classes is None:
-        nameless = files[cards.index(None)]
-        raise InputError(
-            f"{nameless} does not tell the names of its classes; give them in the order of its "
-            "outputs, the order of `classes:` in its configuration (--classes covid,normal,...)"
-        )
-    names = told.pop() if told else tuple(classes or ())
-    if classes is not None and tuple(classes) != names:
-        raise InputError(f"the models of {model} have the classes {', '.join(names)}")
-    return Predictor(tuple(files), names)
+    size: int
+    run: Callable[[Gray], tuple[Floats, Floats | None]]
 
 
 def predict(
-    model: str | Path,
-    images: Sequence[str | Path],
-    output: str | Path,
-    *,
-    classes: Sequence[str] | None = None,
-    heatmaps: bool = True,
-    threads: int = 2,
-    colormap: str = "jet",
-    opacity: float = 0.45,
-) -> pd.DataFrame:
+    request: Request, *, heatmaps: bool = True, threads: int = 2, look: Look | None = None
+) -> Outcome:
     """Classify images, write `predictions.csv`, `NOTICE.txt` and overlays in `heatmaps/`.
 
-    Images are decoded and scaled by the functions that the workflow uses. Several models vote by
-    their mean probability. An overlay shows Grad-CAM for the predicted class.
+    Images are decoded and scaled by the functions that the workflow uses. The members of an
+    ensemble vote by their mean probability. An overlay shows Grad-CAM for the predicted class.
+
+    The table has a row for each file, written as soon as it is known: file, predicted,
+    p_<class>..., spread (standard deviation over the members of the probability of the predicted
+    class; empty for one), heatmap (path in the folder), problem (why there is no prediction or no
+    overlay, else empty). An interruption (Ctrl-C) keeps the rows written so far.
 
     Parameters
     ----------
-    model
-        A `.keras` file or a folder of the folds' models.
-    images
-        Files and folders, see `find_images`.
-    output
-        Folder to write.
-    classes
-        See `describe`.
     heatmaps
         Write overlays.
     threads
         Processor threads.
-    colormap, opacity
+    look
         Of the overlays.
-
-    Returns
-    -------
-    DataFrame
-        As written: file, predicted, p_<class>..., spread (standard deviation over the models of the
-        probability of the predicted class; empty for one model), heatmap (path in `output`),
-        problem (why a file has no prediction, else empty).
 
     Raises
     ------
     InputError
-        Models or images are missing, or the models cannot be loaded or do not fit the classes.
+        The model cannot be loaded or does not fit the classes, or the table cannot be written.
     """
-    output = Path(output)
-    files = find_images(images)
-    predictor = describe(model, classes)
-    configure(threads=threads, seed=0)
-    networks = [_load(file, len(predictor.classes)) for file in predictor.files]
-    if len({network.input_shape[1] for network in networks}) > 1:
-        raise InputError(f"the models in {model} take images of different sizes; give one of them")
-    committee = build_committee(networks)
-    size = networks[0].input_shape[1]
     log.info("%s", NOTICE)
-    log.info("%d file(s), %d model(s)", len(files), committee.size)
-    records: list[dict[str, object]] = []
-    with progress(total=len(files), unit="image") as bar:
-        for start in range(0, len(files), BATCH):
-            chunk = files[start : start + BATCH]
-            decoded = [_decode(file) for file in chunk]
-            readable = [k for k, (gray, _) in enumerate(decoded) if gray is not None]
-            results = {}
-            if readable:
-                pixels = np.array([resize(gray, size) for gray, _ in decoded if gray is not None])
-                verdict = consult(committee, pixels)
-                heats = upsample(verdict.maps.mean(axis=0), size)
-                for place, k in enumerate(readable):
-                    results[k] = (verdict.probabilities[:, place], heats[place])
-            for k, file in enumerate(chunk):
-                gray, problem = decoded[k]
-                record: dict[str, object] = {"file": str(file), "problem": problem}
-                if gray is None:
-                    log.warning("%s", problem)
-                else:
-                    members, heat = results[k]
-                    record |= _scores(members, predictor.classes)
-                    if heatmaps:
-                        name = f"heatmaps/{start + k:05d}_{file.stem}.png"
-                        text = f"{record['predicted']} {members.mean(axis=0).max():.2f}"
-                        picture = draw_overlay(gray, heat, text, colormap, opacity)
-                        with atomic(output / name) as temporary:
-                            picture.save(temporary)
-                        record["heatmap"] = name
-                records.append(record)
-                bar.update()
-    scores = [f"p_{name}" for name in predictor.classes]
-    table = pd.DataFrame(
-        records, columns=["file", "predicted", *scores, "spread", "heatmap", "problem"]
-    )
-    write_table(table, output / "predictions.csv")
-    with atomic(output / "NOTICE.txt") as temporary:
-        temporary.write_text(NOTICE + "\n")
-    return table
+    with atomic(request.out / NOTICE_FILE) as temporary:
+        temporary.write_text(NOTICE + "\n", encoding="utf-8")
+    # Without any image to predict, TensorFlow need not be loaded.
+    readable = any(_decode(*file)[0] is not None for file in request.files)
+    network = load_network(request, heatmaps, threads) if readable else None
+    outcome = Outcome()
+    shutil.rmtree(request.out / OVERLAYS, ignore_errors=True)
+    with _rows(request) as write, progress(total=len(request.files), unit="image") as bar:
+        try:
+            for first in range(0, len(request.files), BATCH):
+                for record in _records(request, network, first, look or Look()):
+                    write(record)
+                    outcome.problems += bool(record["problem"])
+                    if "predicted" in record:
+                        outcome.classes[str(record["predicted"])] += 1
+                    bar.update()
+        except KeyboardInterrupt:
+            outcome.stopped = True
+        except OSError as error:
+            reason = f"{request.out / TABLE} cannot be written: {error.strerror}"
+            raise InputError(f"{reason}; the rows written so far stay") from error
+    return outcome
 
 
-def draw_overlay(
-    gray: npt.NDArray[np.uint8],
-    heat: npt.NDArray[np.float32],
-    text: str,
-    colormap: str,
-    opacity: float,
-) -> Image.Image:
+def load_network(request: Request, heatmaps: bool, threads: int) -> Network:
+    """Load a model.
+
+    Raises
+    ------
+    InputError
+        It cannot be loaded, has another number of classes, takes other images, or Grad-CAM cannot
+        explain it.
+    """
+    import keras
+
+    from covidcxr.explain.gradcam import build_explainer, explain, member_outputs
+    from covidcxr.explain.measures import upsample
+    from covidcxr.runtime import configure
+
+    configure(threads=threads, seed=0)
+    file, classes = request.model, request.classes
+    try:
+        model = keras.models.load_model(file, compile=False)
+    # Keras raises what its layers raise: a damaged archive can do anything.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{file} cannot be loaded: {remedy(saved_by(file))} ({reason})") from error
+    image, scores = model.inputs[0], model.outputs[0]
+    if scores.shape[-1] != len(classes):
+        raise InputError(
+            f"{file} has {scores.shape[-1]} outputs, but {len(classes)} classes are named"
+        )
+    shape = image.shape[1:]
+    size = shape[0]
+    if len(shape) != 3 or size is None or size != shape[1] or shape[2] not in (None, 1):
+        raise InputError(f"{file} takes {shape}, no square images of one channel in 0..255")
+    if heatmaps:
+        try:
+            explainer = build_explainer(model)
+        except InputError as error:
+            raise InputError(f"{file}: {error}; predict with --no-heatmaps") from error
+
+        def explained(pixels: Gray) -> tuple[Floats, Floats | None]:
+            found = explain(explainer, pixels)
+            return found.probabilities, upsample(found.maps.mean(axis=0), size)
+
+        return Network(size, explained)
+    outputs = member_outputs(model)
+    members = keras.Model(image, outputs)
+
+    def scored(pixels: Gray) -> tuple[Floats, Floats | None]:
+        scores = np.array(members.predict_on_batch(pixels[..., None]))
+        return scores.reshape(len(outputs), len(pixels), -1), None
+
+    return Network(size, scored)
+
+
+def draw_overlay(gray: Gray, heat: Floats, text: str, look: Look) -> Image.Image:
     """Lay a heat map over an image in its own proportions, a strip of text below.
 
     Parameters
@@ -260,48 +202,108 @@ def draw_overlay(
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
     shown = cv2.resize(gray, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     larger = cv2.resize(heat, shape, interpolation=cv2.INTER_LINEAR)
-    rgb = np.rint(
-        255 * overlay(np.asarray(shown, np.uint8), np.asarray(larger), colormap, opacity)
-    ).astype(np.uint8)
+    rgb = 255 * overlay(np.asarray(shown, np.uint8), np.asarray(larger), look)
     picture = Image.new("RGB", (shape[0], shape[1] + STRIP), "black")
-    picture.paste(Image.fromarray(rgb))
+    picture.paste(Image.fromarray(np.rint(rgb).astype(np.uint8)))
     draw = ImageDraw.Draw(picture)
-    draw.text((8, shape[1] + 4), text, "white", ImageFont.load_default(16))
-    draw.text(
-        (8, shape[1] + 25), "Grad-CAM. No medical device.", "white", ImageFont.load_default(13)
-    )
+    for below, size, words in ((4, 16, text), (25, 13, "Grad-CAM. No medical device.")):
+        draw.text((8, shape[1] + below), words, "white", ImageFont.load_default(size))
     return picture
 
 
-def _load(file: Path, classes: int) -> keras.Model:
-    try:
-        model: keras.Model = keras.models.load_model(file, compile=False)
-    # Keras raises what its layers raise: a damaged archive can do anything.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{file} cannot be loaded as a Keras model: {reason}") from error
-    outputs = model.output_shape[-1]
-    if outputs != classes:
-        raise InputError(f"{file} has {outputs} outputs, but {classes} classes are named")
-    return model
+@contextmanager
+def _rows(request: Request) -> Iterator[Callable[[dict[str, object]], None]]:
+    """Give a function that writes a row of the table to the disk at once."""
+    scores = [f"p_{name}" for name in request.classes]
+    with (request.out / TABLE).open("w", newline="", encoding="utf-8") as file:
+        columns = ["file", "predicted", *scores, "spread", "heatmap", "problem"]
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        file.flush()
+
+        def write(record: dict[str, object]) -> None:
+            writer.writerow(record)
+            file.flush()
+
+        yield write
 
 
-def _decode(file: Path) -> tuple[npt.NDArray[np.uint8] | None, str]:
+def _records(
+    request: Request, network: Network | None, first: int, look: Look
+) -> Iterator[dict[str, object]]:
+    """Yield the row of each of a batch of files, from number `first`."""
+    chunk = request.files[first : first + BATCH]
+    decoded = [_decode(*file) for file in chunk]
+    grays = [gray for gray, _ in decoded if gray is not None]
+    scores, heats = np.empty((0, 0, 0), np.float32), None
+    if network is not None and grays:
+        scores, heats = network.run(np.array([resize(gray, network.size) for gray in grays]))
+    place = 0
+    for k, ((file, _), (gray, problem)) in enumerate(zip(chunk, decoded, strict=True)):
+        record: dict[str, object] = {"file": printable(file), "problem": problem}
+        if gray is not None:
+            record |= _scores(scores[:, place], request.classes)
+            if heats is not None:
+                name = f"{OVERLAYS}/{first + k:05d}_{_short(file)}.png"
+                best = str(record["predicted"])
+                text = f"{best} {record[f'p_{best}']:.2f}"
+                try:
+                    _save(draw_overlay(gray, heats[place], text, look), request.out / name)
+                    record["heatmap"] = name
+                # Whatever hinders an overlay, the prediction stands.
+                except Exception as error:
+                    record["problem"] = f"{printable(file)} has no overlay: {error}"
+            place += 1
+        if record["problem"]:
+            log.warning("%s", record["problem"])
+        yield record
+
+
+def _decode(file: Path, problem: str) -> tuple[Gray | None, str]:
     """Return the image and no problem, or no image and what the problem is."""
+    if problem:
+        return None, problem
+    name = printable(file)
     try:
+        if _is_overlay(file):
+            return None, f"{name} is an overlay of an earlier prediction"
         gray = decode_gray(file)
     except InputError as error:
-        return None, str(error)
+        return None, printable(str(error))
+    # Any error of the system at one image sets that image aside.
+    except Exception as error:
+        return None, f"{name} cannot be read: {error}"
     blank = blankness(gray)
-    return (None, f"{file} is blank: {blank}") if blank else (gray, "")
+    return (None, f"{name} is blank: {blank}") if blank else (gray, "")
 
 
-def _scores(members: npt.NDArray[np.float32], classes: Sequence[str]) -> dict[str, object]:
-    """Return predicted, p_<class>... and spread of one image; `members` is [models, classes]."""
+def _is_overlay(file: Path) -> bool:
+    try:
+        with Image.open(file, formats=["PNG"]) as image:
+            return image.info.get("Software") == MADE_BY
+    except Exception:
+        return False
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    made_by = PngInfo()
+    made_by.add_text("Software", MADE_BY)
+    with atomic(path) as temporary:
+        picture.save(temporary, pnginfo=made_by)
+
+
+def _short(file: Path) -> str:
+    """Return an image's name as part of another's: no longer than a file system takes."""
+    stem = printable(file.stem).replace("\\", "_").encode()
+    return stem[:LONGEST_NAME].decode(errors="ignore")
+
+
+def _scores(members: Floats, classes: tuple[str, ...]) -> dict[str, object]:
+    """Return predicted, p_<class>... and spread of one image; `members` is [members, classes]."""
     mean = members.mean(axis=0)
     best = int(mean.argmax())
     return {
         "predicted": classes[best],
         **{f"p_{name}": float(value) for name, value in zip(classes, mean, strict=True)},
-        "spread": float(members[:, best].std()) if len(members) > 1 else None,
+        "spread": float(members[:, best].std()) if len(members) > 1 else "",
     }

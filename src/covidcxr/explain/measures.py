@@ -1,17 +1,35 @@
 """How good a heat map is, as numbers: where its energy lies, and what becomes of the prediction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.stats import spearmanr
+
+from covidcxr.data.tables import read_table
 
 Floats = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
 
 BLUR = 0.05
 """Standard deviation of the blur that insertion starts from, as a share of the image's side."""
+
+TEXTS = (
+    *("backbone", "augmentation", "image_id", "patient_id", "label", "cohort", "model", "map"),
+    "stage",
+)
+"""Columns of measured tables that hold no numbers."""
+
+
+def read_measured(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """Read tables that `covidcxr.explain.explanations` wrote as one, numbers as float."""
+    tables = [read_table(path, ["backbone", "augmentation", "image_id"]) for path in paths]
+    table = pd.concat(tables, ignore_index=True)
+    numbers = table.columns.drop(list(TEXTS), errors="ignore")
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in numbers})
 
 
 def energy_share(heat: Floats, region: Mask) -> float:
@@ -39,7 +57,13 @@ def extent(heat: Floats) -> float:
     return float((heat > peak / 2).mean()) if peak > 0 else 0.0
 
 
-def random_map(shape: tuple[int, int], size: int, rng: np.random.Generator) -> Floats:
+def upsample(maps: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    """Enlarge maps [n, h, w] to float32 [n, size, size] by bilinear interpolation."""
+    larger = [cv2.resize(one, (size, size), interpolation=cv2.INTER_LINEAR) for one in maps]
+    return np.array(larger, np.float32).reshape(len(maps), size, size)
+
+
+def random_map(shape: tuple[int, ...], size: int, rng: np.random.Generator) -> Floats:
     """Return noise of a map's own grain [size, size], the control of the curves.
 
     Parameters
@@ -114,11 +138,11 @@ def curves(
         Maps [n, size, size] by name.
     probability
         Stack uint8 [n, changes, size, size], whose i-th row are changes of image i -> probability
-        [..., n, changes] of each image's class.
+        [n, changes] of each image's class.
 
     Returns
     -------
-    For each name (deletion, insertion), [..., n, steps + 1] each.
+    For each name (deletion, insertion), [n, steps + 1] each.
     """
     found = {}
     for name, maps in heats.items():

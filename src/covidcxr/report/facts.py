@@ -60,7 +60,6 @@ class Run:
     # Of sections that no step writes yet.
     synthetic: pd.DataFrame = field(default_factory=pd.DataFrame)
     losses: pd.DataFrame = field(default_factory=pd.DataFrame)
-    explanations: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def classes(self) -> list[str]:
