@@ -18,9 +18,9 @@ import pandas as pd
 from covidcxr.data import images
 from covidcxr.data.examination import HASH_BITS, MAX_DISTANCE, examine_image
 from covidcxr.data.hash_index import HashIndex
-from covidcxr.data.holdout import draw_holdout
+from covidcxr.data.holdout import choose_holdout
 from covidcxr.data.sampling import sampling_order
-from covidcxr.data.split import draw_folds
+from covidcxr.data.split import assign_folds
 
 
 def search(number: int) -> None:
@@ -46,8 +46,8 @@ def split(number: int) -> None:
     table = pd.DataFrame({"patient_id": [f"s:{k}" for k in images]})
     table["image_id"] = [f"i{k}" for k in range(len(table))]
     table["label"] = np.array(["covid", "normal", "pneumonia"])[rng.integers(0, 3, number)[images]]
-    holdout = draw_holdout(table, unit="patient", test=0.2, seed=0)
-    draw_folds(table[holdout["split"] == "train"], unit="patient", folds=5, seed=0)
+    holdout = choose_holdout(table, unit="patient", test=0.2, seed=0)
+    assign_folds(table[holdout["split"] == "train"], unit="patient", folds=5, seed=0)
 
 
 def order(number: int) -> None:

@@ -26,7 +26,7 @@ from scipy import stats
 from covidcxr.classify.fitting import Arm, Material, Training
 from covidcxr.classify.repeats import PLAIN, pooled, train_head
 from covidcxr.config import complete, read_schema
-from covidcxr.data.split import draw_folds
+from covidcxr.data.split import assign_folds
 from covidcxr.data.tables import read_manifest, read_table
 from covidcxr.features.bank import Bank, positions, read_bank
 from covidcxr.features.features import write_features
@@ -64,7 +64,7 @@ def accuracies(
     classes = sorted(table["label"].unique())
     training = table["split"] == "train"
     for seed in range(seeds):
-        fold = draw_folds(table[training], unit="patient", folds=folds, seed=seed)
+        fold = assign_folds(table[training], unit="patient", folds=folds, seed=seed)
         divided = table.assign(fold=fold.reindex(table.index).astype("Int64"))
         for name, bank in compared.items():
             predicted = [

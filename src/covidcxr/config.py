@@ -339,12 +339,12 @@ def _check_populations(config: Mapping[str, Any]) -> None:
         for source in sources:
             if source not in set().union(*drawn_from.values()):
                 raise InputError(
-                    f"config key 'populations.{name}': no class is drawn from a source '{source}'"
+                    f"config key 'populations.{name}': no class is sampled from a source '{source}'"
                 )
         for label, own in drawn_from.items():
             if not own & set(sources):
                 raise InputError(
-                    f"config key 'populations.{name}': class '{label}' is drawn from none of "
+                    f"config key 'populations.{name}': class '{label}' is sampled from none of "
                     f"{', '.join(sources)}; name one of {', '.join(sorted(own))} too"
                 )
     if config["populations"] and config["split"]["unit"] != "patient":

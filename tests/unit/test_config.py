@@ -115,7 +115,7 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
         ),
         (
             lambda c: c.update(populations={"all": ["x"]}),
-            r"'populations\.all': no class is drawn from a source 'x'",
+            r"'populations\.all': no class is sampled from a source 'x'",
         ),
         (
             lambda c: (
@@ -123,7 +123,7 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
                 c["classes"]["normal"].append({"source": "more"}),
                 c.update(populations={"some": ["more"]}),
             ),
-            r"'populations\.some': class 'covid' is drawn from none of more",
+            r"'populations\.some': class 'covid' is sampled from none of more",
         ),
         (
             lambda c: c.update(populations={"all": ["phantoms"]}, split={"unit": "image"}),

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from covidcxr.data.holdout import draw_holdout, run, test_counts
-from covidcxr.data.split import draw_folds
+from covidcxr.data.holdout import choose_holdout, run, test_counts
+from covidcxr.data.split import assign_folds
 from covidcxr.data.tables import read_table
 from covidcxr.errors import InputError
 from tests.unit.split_samples import images, manifest_of
@@ -28,12 +28,12 @@ patients = st.lists(st.integers(1, 5), min_size=3, max_size=15)
 )
 def test_no_patient_stands_on_both_sides_and_order_of_rows_has_no_effect(by_class, unit, seed):
     frame = images(by_class)
-    holdout = draw_holdout(frame, unit=unit, test=0.3, seed=seed)
+    holdout = choose_holdout(frame, unit=unit, test=0.3, seed=seed)
     assert holdout["image_id"].tolist() == frame["image_id"].tolist()
     if unit == "patient":
         assert (holdout.groupby(frame["patient_id"])["split"].nunique() == 1).all()
     shuffled = frame.sample(frac=1, random_state=0).reset_index(drop=True)
-    again = draw_holdout(shuffled, unit=unit, test=0.3, seed=seed)
+    again = choose_holdout(shuffled, unit=unit, test=0.3, seed=seed)
     pd.testing.assert_frame_equal(
         holdout.sort_values("image_id", ignore_index=True),
         again.sort_values("image_id", ignore_index=True),
@@ -46,7 +46,7 @@ def test_no_patient_stands_on_both_sides_and_order_of_rows_has_no_effect(by_clas
 )
 def test_counts_are_exact_when_single_image_patients_allow(several, covid, normal, seed):
     frame = images({"covid": [1] * 20 + several, "normal": [1] * 20})
-    holdout = draw_holdout(
+    holdout = choose_holdout(
         frame, unit="patient", test={"covid": covid, "normal": normal}, seed=seed
     )
     counts = frame["label"][holdout["split"] == "test"].value_counts()
@@ -55,14 +55,14 @@ def test_counts_are_exact_when_single_image_patients_allow(several, covid, norma
 
 def test_seed_decides_the_draw():
     frame = images({"covid": [1] * 30, "normal": [2] * 30})
-    draws = [draw_holdout(frame, unit="patient", test=0.2, seed=s) for s in (1, 1, 2)]
+    draws = [choose_holdout(frame, unit="patient", test=0.2, seed=s) for s in (1, 1, 2)]
     assert draws[0].equals(draws[1])
     assert not draws[0].equals(draws[2])
 
 
 def test_unit_image_takes_images_one_by_one():
     frame = images({"covid": [10] * 4, "normal": [10] * 4})
-    holdout = draw_holdout(frame, unit="image", test={"covid": 7, "normal": 9}, seed=0)
+    holdout = choose_holdout(frame, unit="image", test={"covid": 7, "normal": 9}, seed=0)
     assert frame["label"][holdout["split"] == "test"].value_counts().to_dict() == {
         "covid": 7,
         "normal": 9,
@@ -87,7 +87,7 @@ def test_share_is_rounded_to_the_nearest_image_and_is_at_least_one():
 )
 def test_impossible_test_counts_are_named(test, message):
     with pytest.raises(InputError, match=re.escape(message)):
-        draw_holdout(
+        choose_holdout(
             images({"covid": [1, 1, 1], "normal": [1, 1, 1]}), unit="patient", test=test, seed=0
         )
 
@@ -96,7 +96,7 @@ def test_impossible_test_counts_are_named(test, message):
 def test_class_of_one_patient_cannot_be_divided(asked, side):
     frame = images({"covid": [9], "normal": [1] * 10})
     with pytest.raises(InputError, match=f"class covid is left without {side} images"):
-        draw_holdout(frame, unit="patient", test={"covid": asked, "normal": 2}, seed=0)
+        choose_holdout(frame, unit="patient", test={"covid": asked, "normal": 2}, seed=0)
 
 
 def test_written_table_keeps_the_manifests_order(tmp_path):
@@ -105,7 +105,7 @@ def test_written_table_keeps_the_manifests_order(tmp_path):
     run(tmp_path / "manifest.csv", tmp_path / "holdout.csv", unit="patient", test=0.25, seed=4)
     written = read_table(tmp_path / "holdout.csv")
     pd.testing.assert_frame_equal(
-        written, draw_holdout(frame, unit="patient", test=0.25, seed=4), check_dtype=False
+        written, choose_holdout(frame, unit="patient", test=0.25, seed=4), check_dtype=False
     )
 
 
@@ -140,7 +140,7 @@ def study_images(seed: int) -> pd.DataFrame:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_studys_counts_come_out_exactly_with_whole_patients(seed):
     frame = study_images(seed)
-    holdout = draw_holdout(
+    holdout = choose_holdout(
         frame, unit="patient", test={"covid": 29, "normal": 60, "pneumonia": 60}, seed=seed
     )
     tested = holdout["split"] == "test"
@@ -159,7 +159,7 @@ def test_the_studys_counts_come_out_exactly_with_whole_patients(seed):
     # Not only patients of one image are tested.
     several = frame.groupby("patient_id").size()
     assert (several[frame["patient_id"][tested].unique()] > 1).any()
-    fold = draw_folds(training, unit="patient", folds=5, seed=seed)
+    fold = assign_folds(training, unit="patient", folds=5, seed=seed)
     sizes = pd.crosstab(fold, training["label"])
     assert sizes["covid"].isin([22, 23]).all()
     assert (sizes[["normal", "pneumonia"]] == 48).all(axis=None)

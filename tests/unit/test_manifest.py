@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from covidcxr.data.examination import Examination, SeenImages, examine_image, perceptual_hash
-from covidcxr.data.holdout import draw_holdout
+from covidcxr.data.holdout import choose_holdout
 from covidcxr.data.manifest import build_manifest, run
 from covidcxr.data.sampling import image_ids, sampling_order
 from covidcxr.data.source import CANDIDATE_COLUMNS
@@ -258,7 +258,7 @@ def test_patients_with_a_film_in_common_are_one_for_the_split():
     assert {by_key[key] for key in ("p1", "q1", "q2")} == {"s:p+s:q"}
     assert by_key["r1"] == "s:r"
     for seed in range(20):
-        split = draw_holdout(study, unit="patient", test=0.4, seed=seed)
+        split = choose_holdout(study, unit="patient", test=0.4, seed=seed)
         assert split["split"][study["patient_id"] == "s:p+s:q"].nunique() == 1
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from covidcxr.data import holdout as holdout_step
 from covidcxr.data import split as split_step
-from covidcxr.data.split import draw_folds
+from covidcxr.data.split import assign_folds
 from covidcxr.data.tables import read_split
 from covidcxr.errors import InputError
 from tests.unit.split_samples import images, manifest_of
@@ -22,18 +22,18 @@ patients = st.lists(st.integers(1, 4), min_size=4, max_size=12)
 )
 def test_every_image_is_in_one_fold_and_every_patient_in_one(by_class, unit, folds, seed):
     frame = images(by_class)
-    fold = draw_folds(frame, unit=unit, folds=folds, seed=seed)
+    fold = assign_folds(frame, unit=unit, folds=folds, seed=seed)
     assert fold.index.equals(frame.index)
     assert set(fold) == set(range(folds))
     if unit == "patient":
         assert (fold.groupby(frame["patient_id"]).nunique() == 1).all()
     shuffled = frame.sample(frac=1, random_state=0)
-    assert draw_folds(shuffled, unit=unit, folds=folds, seed=seed).sort_index().equals(fold)
+    assert assign_folds(shuffled, unit=unit, folds=folds, seed=seed).sort_index().equals(fold)
 
 
 def test_images_one_by_one_give_even_folds_in_every_class():
     frame = images({"covid": [7, 6], "normal": [23]})
-    fold = draw_folds(frame, unit="image", folds=3, seed=1)
+    fold = assign_folds(frame, unit="image", folds=3, seed=1)
     sizes = pd.crosstab(fold, frame["label"])
     assert sorted(sizes["covid"]) == [4, 4, 5]
     assert sorted(sizes["normal"]) == [7, 8, 8]
@@ -42,7 +42,7 @@ def test_images_one_by_one_give_even_folds_in_every_class():
 
 def test_seed_decides_the_folds():
     frame = images({"covid": [1] * 20, "normal": [2] * 20})
-    draws = [draw_folds(frame, unit="patient", folds=5, seed=s) for s in (1, 1, 2)]
+    draws = [assign_folds(frame, unit="patient", folds=5, seed=s) for s in (1, 1, 2)]
     assert draws[0].equals(draws[1])
     assert not draws[0].equals(draws[2])
 
@@ -52,7 +52,7 @@ def test_class_with_fewer_groups_than_folds_is_named(unit, count):
     frame = images({"covid": [2, 2], "normal": [1] * 10})
     message = f"class covid has {count} training {unit}s, fewer than split.folds \\(5\\)"
     with pytest.raises(InputError, match=message):
-        draw_folds(frame, unit=unit, folds=5, seed=0)
+        assign_folds(frame, unit=unit, folds=5, seed=0)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pandas as pd
 
 from covidcxr.classify.fitting import Arm, Material, Training, identity, train_fold
 from covidcxr.classify.predictions import IMAGE, score_columns
-from covidcxr.data.split import draw_folds
+from covidcxr.data.split import assign_folds
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.features.bank import read_bank
@@ -120,7 +120,7 @@ def run(
         for repeat in range(repeats):
             own_seed = integer_seed(seed, "repeats", repeat)
             trains = table["split"] == "train"
-            fold = draw_folds(table[trains], unit=unit, folds=folds, seed=own_seed)
+            fold = assign_folds(table[trains], unit=unit, folds=folds, seed=own_seed)
             divided = table.assign(fold=fold.reindex(table.index).astype("Int64"))
             for arm in compared:
                 predicted = []

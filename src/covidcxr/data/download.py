@@ -200,7 +200,7 @@ def download(
                 f"{url}: {problem}, twice; it may have moved, or a proxy may stand in between. "
                 "Fetch it by hand and point `mirror` in the config at its folder"
             )
-        log.warning("%s: %s; fetching it anew", url, problem)
+        log.warning("%s: %s; fetching it again", url, problem)
 
 
 class Part:

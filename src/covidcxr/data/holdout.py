@@ -1,4 +1,4 @@
-"""The fixed test set, drawn before anything is trained."""
+"""The fixed test set, chosen before anything is trained."""
 
 import logging
 import math
@@ -35,7 +35,7 @@ def run(
     holdout
         Table to write, rows in the manifest's order.
     unit
-        `patient` keeps every patient wholly on one side; `image` draws images one by one.
+        `patient` keeps every patient wholly on one side; `image` samples images one by one.
     test
         Test images of each class, or one share (0..1) for all classes.
     seed
@@ -48,10 +48,10 @@ def run(
         without test images.
     """
     images = read_manifest(manifest)
-    write_table(draw_holdout(images, unit=unit, test=test, seed=seed), holdout)
+    write_table(choose_holdout(images, unit=unit, test=test, seed=seed), holdout)
 
 
-def draw_holdout(
+def choose_holdout(
     images: pd.DataFrame, *, unit: Unit, test: float | Mapping[str, int], seed: int
 ) -> pd.DataFrame:
     """Return image_id and split (`train` or `test`) of every image; see `run`.
@@ -70,8 +70,8 @@ def draw_holdout(
             groups = images.loc[images["label"] == label, group_column(unit)].nunique()
             raise InputError(
                 f"class {label} is left without {side} images: {targets[str(label)]} test images "
-                f"were asked, and its {size} images are of {groups} {unit}s; draw more {unit}s, or "
-                "change split.test or split.unit"
+                f"were asked, and its {size} images are of {groups} {unit}s; sample more {unit}s "
+                "or change split.test or split.unit"
             )
     log.info("test set: %s", ", ".join(f"{n} {c}" for c, n in _count(images, split).items()))
     return pd.DataFrame({"image_id": images["image_id"], "split": split})
@@ -105,7 +105,7 @@ def test_counts(sizes: "pd.Series[int]", test: float | Mapping[str, int]) -> dic
         if count >= sizes[label]:
             raise InputError(
                 f"split.test asks {count} test images of class {label}, which has {sizes[label]}: "
-                "none would be left to train on; ask fewer, or draw more images of the class"
+                "none would be left to train on; ask fewer, or sample more images of the class"
             )
     return asked
 

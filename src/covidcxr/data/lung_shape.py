@@ -179,7 +179,7 @@ def lung_region(boxes: Boxes, size: int) -> npt.NDArray[np.bool_]:
     Parameters
     ----------
     boxes
-        As `Boxes`; a row of NaN where a lung is not told.
+        As `Boxes`; a row of NaN where a lung has none.
     size
         Side of the picture in pixels.
 

@@ -47,11 +47,12 @@ def run(
     sides = read_table(holdout, ["image_id", "split"]).set_index("image_id")["split"]
     if sides.index.duplicated().any() or set(sides.index) != set(images["image_id"]):
         raise InputError(
-            f"{holdout} does not list the images of {manifest} once each: draw it anew"
+            f"{holdout} does not list the images of {manifest} once each: delete it, "
+            "so that it is made again"
         )
     side = images["image_id"].map(sides)
     training = images[side == "train"]
-    fold = draw_folds(training, unit=unit, folds=folds, seed=seed)
+    fold = assign_folds(training, unit=unit, folds=folds, seed=seed)
     write_table(
         pd.DataFrame(
             {
@@ -64,7 +65,7 @@ def run(
     )
 
 
-def draw_folds(images: pd.DataFrame, *, unit: Unit, folds: int, seed: int) -> "pd.Series[int]":
+def assign_folds(images: pd.DataFrame, *, unit: Unit, folds: int, seed: int) -> "pd.Series[int]":
     """Return the fold (0..folds-1) of every training image, on the index of `images`.
 
     `images` needs the columns image_id, label and patient_id; see `run`.
@@ -74,7 +75,7 @@ def draw_folds(images: pd.DataFrame, *, unit: Unit, folds: int, seed: int) -> "p
         if count < folds:
             raise InputError(
                 f"class {label} has {count} training {unit}s, fewer than split.folds ({folds}): "
-                "some fold would have none to validate on; ask fewer folds, or draw more images"
+                "some fold would have none to validate on; ask fewer folds, or sample more images"
             )
     fold_of = partition_groups(count_by_group(images, unit), folds, generator(seed, "split"))
     return images[group_column(unit)].map(fold_of)

@@ -21,7 +21,7 @@ from covidcxr.classify.classifiers import (
     regression,
 )
 from covidcxr.classify.weights import sample_weights
-from covidcxr.data.holdout import Unit, draw_holdout
+from covidcxr.data.holdout import Unit, choose_holdout
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.evaluate.metrics import Integers, class_positions
 from covidcxr.features.bank import read_pooled
@@ -181,7 +181,7 @@ def random_splits(
 
     def division(unit: Unit, repeat: int) -> Division:
         draw_seed = integer_seed(seed, "split_comparison", repeat)
-        sides = draw_holdout(images, unit=unit, test=test, seed=draw_seed)["split"]
+        sides = choose_holdout(images, unit=unit, test=test, seed=draw_seed)["split"]
         return Division(np.flatnonzero(sides == "train"), np.flatnonzero(sides == "test"))
 
     return [
