@@ -3,14 +3,20 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from covidcxr import cli
+from covidcxr.classify.card import ModelCard, add_card
 from covidcxr.data.decode import decode_gray
 from tests.unit.odd_files import PNG_KINDS, copy_pydicoms, png, write_fuzzed, write_pngs
+from tests.unit.tiny import CLASSES, SIZE
 
 MOST_SECONDS = 10
 MOST_MEGABYTES = 1000
@@ -97,3 +103,22 @@ def test_every_file_of_a_table_is_an_image_or_has_a_reason(folder: Path) -> None
     damaged = left_out[left_out.index.str.contains("fuzzed")]
     assert (damaged["reason"] == "undecodable").sum() > 80
     assert (damaged["reason"] != "undecodable").sum() + images.str.contains("fuzzed").sum() > 20
+
+
+def test_every_file_of_a_folder_has_a_prediction_or_a_problem(folder: Path, tmp_path: Path) -> None:
+    image = keras.Input((SIZE, SIZE, 1))
+    maps = keras.layers.Conv2D(4, 3, strides=4, name="maps")(image)
+    pooled = keras.layers.GlobalAveragePooling2D()(maps)
+    network = keras.Model(image, keras.layers.Dense(3, activation="softmax")(pooled))
+    network.save(tmp_path / "v1.keras")
+    add_card(tmp_path / "v1.keras", ModelCard(tuple(CLASSES), "study", "tiny", "v1", "ensemble"))
+    start = time.monotonic()
+    arguments = ["predict", tmp_path / "v1.keras", folder / "films", "--out", tmp_path / "out"]
+    result = CliRunner().invoke(cli.app, [*map(str, arguments), "--no-heatmaps"])
+    assert result.exit_code == cli.SOME_UNREADABLE, result.output
+    table = pd.read_csv(tmp_path / "out/predictions.csv")
+    assert time.monotonic() - start < MOST_SECONDS * 6
+    listed = [str(path) for path in sorted((folder / "films").iterdir())]
+    assert sorted(table["file"]) == listed
+    assert (table["predicted"].notna() != table["problem"].notna()).all()
+    assert table["predicted"].notna().sum() > 40
