@@ -20,7 +20,7 @@ ROOT = Path(str(workflow.current_basedir)).parents[1]
 # installed: its digest is what the results depend on.
 if (ROOT / "src").is_dir():
     sys.path.insert(0, str(ROOT / "src"))
-    os.environ["PYTHONPATH"] = str(ROOT / "src")
+    os.environ.update(PYTHONPATH=str(ROOT / "src"))
 
 from covidcxr.environment import pin
 
@@ -131,6 +131,25 @@ STUDY = [
     f"{RUN}/{name}"
     for name in ("data/manifest.csv", "data/split.csv", "images/manifest.npy")
 ]
+
+
+def filters_of(wildcards):
+    """Every filter by which the run selects from a source."""
+    parts = parts_of(config["classes"])
+    if config["timeline"]:
+        parts.append(config["timeline"])
+    for chosen in config["external"].values():
+        parts += parts_of(chosen)
+    return [part["where"] for part in parts if part["source"] == wildcards.source]
+
+
+def content_of_fetched(wildcards):
+    """What changes with the code of the source's type and with what it reads of a local mirror."""
+    options = config["sources"][wildcards.source]
+    digest = step_digest(f"data/sources/{options['type']}")
+    return [digest, mirrored(*open_source(options).mirrored)]
+
+
 EXTERNAL = list(config["external"])
 STUDY_SOURCES = sources_of_study()
 

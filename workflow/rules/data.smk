@@ -6,23 +6,6 @@ localrules:
     fetch,
 
 
-def filters_of(wildcards):
-    """Every filter by which the run selects from a source."""
-    parts = parts_of(config["classes"])
-    if config["timeline"]:
-        parts.append(config["timeline"])
-    for chosen in config["external"].values():
-        parts += parts_of(chosen)
-    return [part["where"] for part in parts if part["source"] == wildcards.source]
-
-
-def content_of_fetched(wildcards):
-    """What changes with the code of the source's type and with what it reads of a local mirror."""
-    options = config["sources"][wildcards.source]
-    digest = step_digest(f"data/sources/{options['type']}")
-    return [digest, mirrored(*open_source(options).mirrored)]
-
-
 rule fetch:
     output:
         folder=update(directory(f"{RESOURCES}/{{source}}")),
