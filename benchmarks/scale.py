@@ -12,31 +12,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from covidcxr.data import images
-from covidcxr.data.examination import HASH_BITS, MAX_DISTANCE, examine_image
-from covidcxr.data.hash_index import HashIndex
+from covidcxr.data.examination import examine_image
 from covidcxr.data.holdout import choose_holdout
+from covidcxr.data.same_image import same_images
 from covidcxr.data.sampling import sampling_order
 from covidcxr.data.split import assign_folds
 
 
 def search(number: int) -> None:
-    """Admit random hashes one by one, each held against all before."""
-    hashes = np.random.default_rng(0).integers(0, 2**64, (number, 4), dtype=np.uint64)
-    index = HashIndex(HASH_BITS, MAX_DISTANCE)
-    for value in hashes:
-        index.nearest(value)
-        index.add(value)
-
-
-def brute_force(number: int) -> None:
-    """Do the same by comparing with all (what `HashIndex` replaced)."""
-    hashes = np.random.default_rng(0).integers(0, 2**64, (number, 4), dtype=np.uint64)
-    for i in range(1, number):
-        np.bitwise_count(hashes[:i] ^ hashes[i]).sum(axis=1, dtype=int).argmin()
+    """Sketch random pictures, and look for the same one among all."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (number, 24, 24), np.uint8)
+    same_images([cv2.resize(picture, (256, 256)) for picture in small])
 
 
 def split(number: int) -> None:
@@ -56,7 +48,7 @@ def order(number: int) -> None:
 
 
 def examine(number: int) -> None:
-    """Decode and hash `number` films (one file, again and again)."""
+    """Decode and sketch `number` films (one file, again and again)."""
     with tempfile.TemporaryDirectory() as folder:
         path = film(Path(folder))
         for _ in range(number):
@@ -96,23 +88,20 @@ def features(number: int) -> None:
 
 def film(folder: Path) -> Path:
     """Write a film of 512 px."""
-    import cv2
-
     noise = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
     cv2.imwrite(str(folder / "film.png"), cv2.resize(noise, (512, 512)))
     return folder / "film.png"
 
 
 TASKS: dict[str, tuple[Callable[[int], None], tuple[int, ...]]] = {
-    "duplicate search": (search, (1_000, 10_000, 100_000)),
-    "duplicate search by brute force": (brute_force, (1_000, 10_000)),
+    "search for the same image": (search, (1_000, 10_000)),
     "test set and folds, patients": (split, (1_000, 10_000, 100_000)),
     "order of the draw": (order, (1_000, 10_000, 100_000)),
-    "decode and hash": (examine, (100, 1_000)),
+    "decode and sketch": (examine, (100, 1_000)),
     "decode into the array": (decode, (100, 1_000, 10_000)),
     "features, start of TensorFlow included": (features, (250, 1_000, 2_000)),
 }
-SAMPLED = ("decode and hash", "decode into the array", "features, start of TensorFlow included")
+SAMPLED = ("decode and sketch", "decode into the array", "features, start of TensorFlow included")
 
 
 def measured(task: Callable[[int], None], number: int, answer: "multiprocessing.Queue") -> None:

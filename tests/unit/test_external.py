@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, recall_score
 
 from covidcxr.classify import score
 from covidcxr.classify.predictions import read_file
-from covidcxr.data.examination import Examination
+from covidcxr.data.examination import Examination, Examiner
 from covidcxr.data.external import build_external
 from covidcxr.data.sampling import image_ids
 from covidcxr.data.source import CANDIDATE_COLUMNS
@@ -69,22 +69,24 @@ def run_of(*rows: tuple[str, str, str]) -> pd.DataFrame:
     )
 
 
-def examine(paths: Sequence[str]) -> list[Examination]:
-    """Say what files hold by their names: equal up to a `~` are one film, `bad` is no image."""
-    found = []
-    for path in paths:
-        film = path.partition("/")[2].partition("~")[0]
-        if film.startswith("bad"):
-            found.append(Examination("", np.zeros(4, np.uint64), "undecodable", "no image"))
-            continue
-        bits = np.random.default_rng(list(film.encode())).integers(0, 2**63, 4, dtype=np.uint64)
-        found.append(Examination(path.encode().hex().ljust(64, "0")[:64], bits))
-    return found
+class Named(Examiner):
+    """Says what files hold by their names: equal up to a `~` are one image, `bad` is none."""
+
+    def __call__(self, paths: Sequence[str]) -> list[Examination]:
+        bad = Examination("", None, "undecodable", "no image")
+        return [bad if "/bad" in path else Examination(path.encode().hex(), None) for path in paths]
+
+    def same(self, found: Examination) -> set[str]:
+        name = bytes.fromhex(found.sha256).decode().partition("/")[2].partition("~")[0]
+        ends = ("", "~copy", "~twice")
+        return {
+            f"{s}/{name}{end}".encode().hex() for s in ("own", "again", "other") for end in ends
+        }
 
 
 def choose(found: dict[str, pd.DataFrame], run: pd.DataFrame, parts: dict[str, Any]) -> Any:
     return build_external(
-        found, classes=parts, run_images=run, sources=SOURCES, seed=1, examine=examine
+        found, classes=parts, run_images=run, sources=SOURCES, seed=1, examine=Named()
     )
 
 
@@ -108,7 +110,7 @@ def test_planted_patient_copy_and_broken_file_are_excluded_with_their_reasons():
     assert told.pop("again/bad") == "undecodable"
     ((path, reason),) = told.items()
     assert path.startswith("again/d")
-    assert reason == "duplicate_perceptual"
+    assert reason == "duplicate_image"
     assert set(chosen.images["patient_id"]) <= {"again:2", "again:5", "again:6"}
     assert list(chosen.images["label"].unique()) == ["normal"]
 

@@ -121,14 +121,13 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "transform of v1": (
         lambda c: c.update(transform={"rotation": 20}),
-        {"features": 2, "audit_features": 1, "leakage": 1} | TRAINING | ON_FEATURES | REPEATS,
+        {"features": 2, "audit_features": 1} | TRAINING | ON_FEATURES | REPEATS,
     ),
     "inner layers pooled too": (
         lambda c: c.update(pooled_layers={"MobileNet": ["conv_pw_11_relu"]}),
         {
             "backbone": 1,
             "features": 2,
-            "leakage": 1,
             "audit_features": 1,
             "control_features": 2,
         }

@@ -362,10 +362,6 @@ rule leakage:
             f"{RUN}/images/manifest.npy",
             *expand(f"{RUN}/images/external/{{set}}.npy", set=EXTERNAL),
         ],
-        features=[
-            f"{RUN}/features/{BACKBONES[0]}/manifest/clean.npy",
-            *external_features(BACKBONES[0]),
-        ],
         split=f"{RUN}/data/split.csv",
     output:
         findings=table("leakage", "Leakage audit: findings"),
@@ -374,7 +370,6 @@ rule leakage:
     resources:
         **job(2000, 30),
     params:
-        backbone=BACKBONES[0],
         sets=EXTERNAL,
         sources={
             name: select(options, "type", "table")

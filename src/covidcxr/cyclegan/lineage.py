@@ -2,7 +2,8 @@
 
 Nothing here trusts the code that chose the images. Each training wrote down a digest of every array
 it was fed (`inputs.seen_table`). They are looked up among the digests of all images of the run, and
-what is found is compared with the split: by image, by patient, and by perceptual hash.
+what is found is compared with the split: by image, by patient, and by copies
+(`data.same_image`).
 """
 
 import logging
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.cluster.hierarchy import DisjointSet
 
 from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.inputs import SEEN_COLUMNS, pixel_digest
-from covidcxr.data.examination import MAX_DISTANCE, perceptual_hash
+from covidcxr.data.same_image import same_images
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.report.formats import count, some, table_of
@@ -99,15 +101,18 @@ def read_images(
     Returns
     -------
     DataFrame
-        image_id, patient_id, split, fold; pixels (SHA-256 of those of the frame) and hash
-        (perceptual, of the image, uint64 [4]).
+        image_id, patient_id, split, fold; pixels (SHA-256 of those of the frame) and group (one
+        number for copies of one image).
     """
     table = read_manifest(manifest)[["image_id", "patient_id"]].merge(
         read_split(split), on="image_id", how="left", validate="one_to_one"
     )
     whole, cropped = (open_rows(path, manifest, len(table)) for path in (images, frames))
     table["pixels"] = [pixel_digest(np.asarray(frame)) for frame in cropped]
-    table["hash"] = pd.Series([perceptual_hash(np.asarray(image)) for image in whole], dtype=object)
+    groups = DisjointSet(range(len(table)))
+    for pair in same_images(list(whole)):
+        groups.merge(pair.first, pair.second)
+    table["group"] = [groups[row] for row in range(len(table))]
     return table
 
 
@@ -136,7 +141,7 @@ def check(
     if name != "all":
         held_out |= known["fold"].eq(int(name.removeprefix("fold"))).fillna(False)
     known = known.assign(held_out=held_out.astype(bool))
-    hashes = np.array(known.loc[known["held_out"], "hash"].to_list(), np.uint64).reshape(-1, 4)
+    copies = set(known.loc[known["held_out"], "group"])
     patients = set(known.loc[known["held_out"], "patient_id"])
     by_pixels = dict(list(known.groupby("pixels")))
     held_out_names = set(known.loc[known["held_out"], "image_id"])
@@ -151,10 +156,7 @@ def check(
             MISNAMED: not same.empty and image not in set(same["image_id"]),
             IMAGE: bool(same["held_out"].any()),
             PATIENT: not patients.isdisjoint(same["patient_id"]),
-            COPY: any(
-                (np.bitwise_count(hashes ^ value).sum(axis=1) <= MAX_DISTANCE).any()
-                for value in same["hash"]
-            ),
+            COPY: not copies.isdisjoint(same["group"]),
         }
 
     def made(source: str, patient: str) -> dict[str, bool]:

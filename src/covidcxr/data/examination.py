@@ -1,28 +1,22 @@
-"""What a file holds: whether it is a usable image, and how it is known again."""
+"""What files hold: whether each is a usable image, and which of them are the same image."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import imagehash
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from scipy.cluster.hierarchy import DisjointSet
 
 from covidcxr.data.decode import decode_gray
-from covidcxr.data.hash_index import HashIndex
+from covidcxr.data.same_image import ImageIndex, Sketch, sketch
 from covidcxr.errors import InputError
 from covidcxr.files import file_digest
+from covidcxr.logs import progress
 
-HASH_SIZE = 16
-HASH_BITS = HASH_SIZE**2
-MAX_DISTANCE = 24
-"""Differing bits up to which two perceptual hashes mean one image.
-
-Measured on 1,625 radiographs (children, adults, COVID-19): copies that were saved as JPEG (quality
-75, 40), halved, enlarged by half or made darker or brighter by a tenth or more differ by 18 bits at
-the most, one published twice with another crop and exposure by 22, the nearest two different
-images by 40 (two visits of one patient). With the usual 64 bits different ones come as near as 4.
-"""
+THREADS = 2
+"""Images examined at a time; the decoders release the interpreter lock."""
 BLANK_RANGE = 16
 """Grey levels between the 1st and 99th percentile below which an image shows nothing.
 
@@ -38,37 +32,33 @@ class Examination:
     ----------
     sha256
         Of the file's bytes; "" where the file is not fit.
-    perceptual
-        Perceptual hash, uint64 [4]; zeros where the file is not fit.
+    sketch
+        By which the image is found again; None where the file is not fit.
     reason, detail
         Why the file is not fit (`missing`, `unreadable`, `undecodable`, `blank`); "" where it is.
     """
 
     sha256: str
-    perceptual: npt.NDArray[np.uint64]
+    sketch: Sketch | None
     reason: str = ""
     detail: str = ""
 
 
-def unfit(reason: str, detail: str) -> Examination:
-    """Return the examination of a file that is not fit."""
-    return Examination("", np.zeros(HASH_BITS // 64, np.uint64), reason, detail)
-
-
 def examine_image(path: str | Path) -> Examination:
-    """Decode a file fully and hash it, or say why it is not fit."""
+    """Decode a file fully and sketch it, or say why it is not fit."""
     try:
         if not Path(path).is_file():
-            return unfit("missing", "no such file")
+            return Examination("", None, "missing", "no such file")
         gray = decode_gray(path)
         blank = blankness(gray)
         if blank:
-            return unfit("blank", blank)
-        return Examination(file_digest(path), perceptual_hash(gray))
+            return Examination("", None, "blank", blank)
+        return Examination(file_digest(path), sketch(gray))
     except InputError as error:
-        return unfit("undecodable", str(error))
+        return Examination("", None, "undecodable", str(error))
     except (OSError, ValueError) as error:
-        return unfit("unreadable", getattr(error, "strerror", None) or str(error))
+        detail = getattr(error, "strerror", None) or str(error)
+        return Examination("", None, "unreadable", detail)
 
 
 def blankness(gray: npt.NDArray[np.uint8]) -> str:
@@ -79,44 +69,62 @@ def blankness(gray: npt.NDArray[np.uint8]) -> str:
     return ""
 
 
-def perceptual_hash(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-    """Return the signs of an image's coarse cosine transform about their median (pHash), 256 bits.
+class Examiner:
+    """Examines files in threads, each once, and knows which hold the same image."""
 
-    Parameters
-    ----------
-    gray
-        uint8 [height, width].
+    def __init__(self) -> None:
+        self._known: dict[str, Examination] = {}
+        self._index = ImageIndex()
+        self._indexed: list[str] = []
+        self._same = DisjointSet()
 
-    Returns
-    -------
-    uint64 [4].
-    """
-    bits = imagehash.phash(Image.fromarray(gray), hash_size=HASH_SIZE).hash
-    return np.packbits(bits).view(np.uint64)
+    def __call__(self, paths: Sequence[str]) -> list[Examination]:
+        """Return what files hold, in order, as `examine_image` does of one."""
+        new = [path for path in dict.fromkeys(paths) if path not in self._known]
+        with ThreadPoolExecutor(THREADS) as pool:
+            found = pool.map(examine_image, new)
+            shown = progress(found, total=len(new), desc="examining", unit=" images")
+            self._known |= zip(new, shown, strict=True)
+        fresh = {
+            one.sha256: one.sketch
+            for one in (self._known[path] for path in new)
+            if one.sketch is not None and one.sha256 not in self._same
+        }
+        self._indexed += fresh
+        for sha256 in fresh:
+            self._same.add(sha256)
+        for pair in self._index.add(list(fresh.values())):
+            self._same.merge(self._indexed[pair.first], self._indexed[pair.second])
+        return [self._known[path] for path in paths]
+
+    def same(self, found: Examination) -> set[str]:
+        """Return the SHA-256 of all examined files that hold this fit image, its own among them.
+
+        Files that are the same as a third one are the same.
+        """
+        return {str(sha256) for sha256 in self._same.subset(found.sha256)}
 
 
 class SeenImages:
-    """The images seen so far, by bytes (a dictionary) and by perceptual hash (`HashIndex`)."""
+    """The images seen so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, examiner: Examiner) -> None:
+        self._examiner = examiner
         self._paths: list[str] = []
         self._by_sha256: dict[str, int] = {}
-        self._hashes = HashIndex(HASH_BITS, MAX_DISTANCE)
 
     def add(self, path: str, found: Examination) -> None:
         """Add an image; its number is how many were before."""
-        self._by_sha256[found.sha256] = len(self._paths)
+        self._by_sha256.setdefault(found.sha256, len(self._paths))
         self._paths.append(path)
-        self._hashes.add(found.perceptual)
 
     def repeated(self, found: Examination) -> tuple[int, str, str] | None:
         """Return the number of the image that this one repeats, reason and detail; None if none."""
         if found.sha256 in self._by_sha256:
             number = self._by_sha256[found.sha256]
             return number, "duplicate_bytes", f"same bytes as {self._paths[number]}"
-        nearest = self._hashes.nearest(found.perceptual)
-        if nearest is None:
+        numbers = self._by_sha256.keys() & self._examiner.same(found)
+        if not numbers:
             return None
-        number, distance = nearest
-        detail = f"looks like {self._paths[number]} ({distance} of {HASH_BITS} bits differ)"
-        return number, "duplicate_perceptual", detail
+        number = min(self._by_sha256[sha256] for sha256 in numbers)
+        return number, "duplicate_image", f"the same image as {self._paths[number]}"

@@ -8,13 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from covidcxr.data.examination import Examiner
 from covidcxr.data.linked import separated
 from covidcxr.data.sampling import (
     Classes,
-    Examine,
     Sampler,
     ShortageError,
-    examining,
     list_candidates,
     records,
     sample_classes,
@@ -72,14 +71,14 @@ def run(
     used = {part["source"] for parts in classes.values() for part in parts}
     candidates = list_candidates(sources, folders, used)
     run_images = pd.concat([read_manifest(manifest), read_manifest(timeline)], ignore_index=True)
-    with examining() as examine, shortages_listed(excluded):
+    with shortages_listed(excluded):
         found = build_external(
             candidates,
             classes=classes,
             run_images=run_images,
             sources=sources,
             seed=seed,
-            examine=examine,
+            examine=Examiner(),
         )
     for label, number in found.images["label"].value_counts(sort=False).items():
         log.info("%s: %d images", label, number)
@@ -106,7 +105,7 @@ def build_external(
     run_images: pd.DataFrame,
     sources: Mapping[str, Mapping[str, Any]],
     seed: int,
-    examine: Examine,
+    examine: Examiner,
 ) -> ExternalSet:
     """Choose the images of an external test set.
 

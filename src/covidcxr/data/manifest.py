@@ -8,12 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from covidcxr.data.examination import Examiner
 from covidcxr.data.linked import JOIN, merged_names
 from covidcxr.data.sampling import (
     Classes,
-    Examine,
     Sampler,
-    examining,
     list_candidates,
     records,
     sample_classes,
@@ -74,9 +73,9 @@ def run(
     for name, frame in candidates.items():
         wheres = [part.get("where") or {} for part in parts if part["source"] == name]
         check_filters(frame, wheres, name)
-    with examining() as examine, shortages_listed(quarantine):
+    with shortages_listed(quarantine):
         study = build_manifest(
-            candidates, classes=classes, followed=followed, seed=seed, examine=examine
+            candidates, classes=classes, followed=followed, seed=seed, examine=Examiner()
         )
     for label, number in study.manifest["label"].value_counts(sort=False).items():
         log.info("%s: %d images", label, number)
@@ -95,7 +94,7 @@ def build_manifest(
     classes: Classes,
     followed: Mapping[str, Any] | None,
     seed: int,
-    examine: Examine,
+    examine: Examiner,
 ) -> Study:
     """Choose the images of a study; see `sampling.sample_classes` for the order.
 

@@ -5,7 +5,6 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,25 +12,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from covidcxr.data.examination import Examination, SeenImages, examine_image
+from covidcxr.data.examination import Examination, Examiner, SeenImages
 from covidcxr.data.source import TEXTS, filter_candidates, open_source
 from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
 from covidcxr.errors import InputError
-from covidcxr.logs import progress
 from covidcxr.seeding import seed_sequence
 
 log = logging.getLogger("covidcxr")
 
 EXCLUDED_COLUMNS = ["path", "label", "source", "reason", "detail"]
 CONFLICT = "conflicting_labels"
-THREADS = 2
-"""Images examined at a time; the decoders release the interpreter lock."""
 
 Part = Mapping[str, Any]
 Classes = Mapping[str, Sequence[Part]]
 """Parts of each class: `source`, `count` (None takes all) and `where`."""
-Examine = Callable[[Sequence[str]], Iterable[Examination]]
-"""Examines files, in order, as `examine_image` does one."""
 Row = dict[str, Any]
 Refusal = tuple[str, str]
 """Why an image is left out: reason and detail."""
@@ -92,22 +86,6 @@ def sampling_order(candidates: pd.DataFrame, source: str, seed: int) -> pd.DataF
     return candidates.assign(_place=places).sort_values(["_place", "key"]).drop(columns="_place")
 
 
-@contextmanager
-def examining() -> Iterator[Examine]:
-    """Give a function that examines files in threads, each once, and shows its progress."""
-    known: dict[str, Examination] = {}
-    with ThreadPoolExecutor(THREADS) as pool, progress(desc="examining", unit=" images") as bar:
-
-        def examine(paths: Sequence[str]) -> Iterator[Examination]:
-            new = [path for path in dict.fromkeys(paths) if path not in known]
-            for path, found in zip(new, pool.map(examine_image, new), strict=True):
-                known[path] = found
-                bar.update()
-            return (known[path] for path in paths)
-
-        yield examine
-
-
 class ShortageError(InputError):
     """A class has too few fit images; `excluded` has the columns `EXCLUDED_COLUMNS`."""
 
@@ -119,9 +97,9 @@ class ShortageError(InputError):
 class Sampler:
     """One pass over sources: what was seen so far, and what was left out and why."""
 
-    def __init__(self, examine: Examine) -> None:
+    def __init__(self, examine: Examiner) -> None:
         self._examine = examine
-        self._seen = SeenImages()
+        self._seen = SeenImages(examine)
         self._rows: list[Row] = []
         self._reasons: list[str | None] = []
         self.examined: set[tuple[str, str]] = set()
@@ -224,7 +202,7 @@ def sample_classes(
     classes: Classes,
     *,
     seed: int,
-    examine: Examine,
+    examine: Examiner,
     known: Sequence[Row],
     known_reason: str,
     usable: Callable[[Sampler, pd.DataFrame], pd.DataFrame],

@@ -36,8 +36,8 @@ from covidcxr.data.altered import (
 )
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.evaluate.bootstrap import share_interval
-from covidcxr.evaluate.leakage import pooled
 from covidcxr.evaluate.models import KIND, ensembles, model_text, networks
+from covidcxr.features.bank import pooled
 from covidcxr.logs import progress
 from covidcxr.report.formats import interval, interval_of, listing, ratio, share, table_of
 from covidcxr.report.section import Check, KeyRow, Limit, Section, SectionTable, write_section
