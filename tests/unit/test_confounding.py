@@ -19,11 +19,15 @@ from covidcxr.evaluate.attributes import (
     picture_attributes,
 )
 from covidcxr.evaluate.attributes import run as write_attributes
-from covidcxr.evaluate.audit import EVERYTHING, SINGLE, SOURCE_AND_AGE, TOGETHER, gain
 from covidcxr.evaluate.confounding import (
+    EVERYTHING,
+    SINGLE,
+    SOURCE_AND_AGE,
+    TOGETHER,
     at_most,
     check,
     encode,
+    gain,
     measures,
     out_of_fold,
     patient_folds,
@@ -248,7 +252,7 @@ def test_a_source_of_its_own_determines_a_class_and_nothing_more(tmp_path: Path)
         assert audit.loc[name, "apart_covid"] == pytest.approx(1, abs=0.02)
     # One third is certain, the other two thirds are a toss-up between two classes.
     assert audit.loc["source", "accuracy"] == pytest.approx(2 / 3, abs=0.08)
-    for name in ("sex", "age as told", "file type"):
+    for name in ("sex", "recorded age", "file type"):
         assert audit.loc[name, "balanced_accuracy"] == pytest.approx(1 / 3, abs=0.08)
     assert audit.loc["Net v1", "accuracy"] == pytest.approx(0.9, abs=0.06)
     assert_nothing_clipped(tmp_path / "audit.png")

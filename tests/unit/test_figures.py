@@ -81,8 +81,8 @@ def test_same_figure_gives_the_same_bytes(tmp_path):
         ("PA", "frontal, PA"),
         ("L", "lateral"),
         ("Axial", "CT"),
-        ("", "view not told"),
-        ("?", "view not told"),
+        ("", "view unknown"),
+        ("?", "view unknown"),
     ],
 )
 def test_views_are_grouped(view, group):

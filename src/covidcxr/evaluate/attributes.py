@@ -20,13 +20,13 @@ from covidcxr.logs import progress
 ADULT_FROM = 18
 """Years."""
 DARK = 16
-"""Grey level up to which a margin counts as black; JPEG leaves black film a few levels above 0."""
+"""Grey level up to which a margin counts as black; JPEG leaves black a few levels above 0."""
 BRIGHT = 95
 """Percentile of a row or column that must be dark for it to be margin; letters in it are fewer."""
 MARK_SIDE = 0.07
 """Side of the square, as a share of the image's, in which a burnt-in mark stands out."""
 MARK_CONTRAST = 90
-"""Grey levels by which it stands out; ribs and clavicles stay below 60 on the real films."""
+"""Grey levels by which it stands out; ribs and clavicles stay below 60 on the real images."""
 THREADS = 2
 
 
@@ -62,7 +62,9 @@ def run(
         files = list(
             progress(pool.map(file_attributes, rows["path"]), total=len(rows), desc="files")
         )
-    seen = [picture_attributes(np.asarray(picture)) for picture in progress(pictures, desc="films")]
+    seen = [
+        picture_attributes(np.asarray(picture)) for picture in progress(pictures, desc="images")
+    ]
     write_table(pd.concat([known, pd.DataFrame(files), pd.DataFrame(seen)], axis=1), table)
 
 

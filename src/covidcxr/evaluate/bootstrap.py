@@ -1,11 +1,11 @@
-"""Intervals by the patient-clustered bootstrap: patients are drawn anew, with all their images.
+"""Intervals by the patient-clustered bootstrap: patients are resampled, with all their images.
 
 Images of one patient are alike, so they are no independent draws; resampling images would give
 intervals that are too narrow. Resampling whole patients keeps what is alike together (the cluster
 bootstrap; Field CA, Welsh AH. Bootstrapping clustered data. J R Stat Soc B 69, 369 (2007)). It is
 written here because scipy.stats.bootstrap resamples single observations only.
 
-A resample is a weight for each image: how often its patient was drawn. A statistic takes the
+A resample is a weight for each image: how often its patient was sampled. A statistic takes the
 weights of many resamples at once, float64 [resamples, images], and returns one value, or an array,
 for each: `weights @ correct / weights.sum(axis=1)` is the accuracy.
 """
@@ -47,11 +47,11 @@ def patient_weights(
 
     Returns
     -------
-    float64 [replicates, images]: how often the patient of each image was drawn.
+    float64 [replicates, images]: how often the patient of each image was sampled.
     """
     names, cluster = np.unique(np.asarray(patients), return_inverse=True)
-    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
-    return drawn[:, cluster.ravel()].astype(np.float64)
+    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
+    return counts[:, cluster.ravel()].astype(np.float64)
 
 
 def resampled(
@@ -76,7 +76,7 @@ def resampled(
 def percentile_bounds(values: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
     """Return lower and upper bounds [...] of the central `level` of values [replicates, ...].
 
-    Resamples in which a statistic is undefined (NaN: a class was not drawn) do not count; bounds
+    Resamples in which a statistic is undefined (NaN: a class was not sampled) do not count; bounds
     are NaN where all are.
     """
     defined = ~np.isnan(values)

@@ -218,8 +218,8 @@ def errors_if_calibrated(
     float64 [replicates].
     """
     members = np.eye(BINS)[bins_of(confidence)]
-    drawn = rng.random((replicates, len(confidence))) < confidence
-    return np.asarray(np.abs((confidence - drawn) @ members).sum(axis=1) / len(confidence))
+    outcomes = rng.random((replicates, len(confidence))) < confidence
+    return np.asarray(np.abs((confidence - outcomes) @ members).sum(axis=1) / len(confidence))
 
 
 def calibration(

@@ -6,6 +6,7 @@ A classifier of images that does no better than such attributes has not been sho
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 from covidcxr.classify.predictions import read_predictions
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
-from covidcxr.evaluate.audit import (
-    CHANCE,
-    EVERYTHING,
-    SINGLE,
-    SOURCE_AND_AGE,
-    TEXTS,
-    TOGETHER,
-    gain,
-)
 from covidcxr.evaluate.metrics import class_positions
 from covidcxr.evaluate.models import by_kind, ensembles, networks, of_study
 from covidcxr.evaluate.scores import measured
@@ -44,6 +36,34 @@ TELLS = 0.95
 """Balanced accuracy from which one attribute is said to separate a class from the rest."""
 MUCH = 0.5
 """Share of the models' gain over chance that source and age may reach before it is a warning."""
+
+SINGLE: dict[str, tuple[str, ...]] = {
+    "source": ("source",),
+    "view": ("view",),
+    "age group": ("age_group",),
+    "recorded age": ("age",),
+    "sex": ("sex",),
+    "image size": ("width", "height"),
+    "image shape": ("aspect",),
+    "file type": ("file_type",),
+    "black margins": ("margin_left", "margin_right", "margin_top", "margin_bottom"),
+    "mean intensity": ("intensity_mean",),
+    "spread of intensity": ("intensity_sd",),
+    "sharpness": ("sharpness",),
+    "burnt-in marks": ("marks", "mark_area"),
+}
+"""Columns of `attributes.csv` behind each attribute."""
+SOURCE_AND_AGE = "source and age group"
+EVERYTHING = "all together"
+TOGETHER: dict[str, tuple[str, ...]] = {
+    SOURCE_AND_AGE: ("source", "age_group"),
+    "all but the source": tuple(
+        column for name, columns in SINGLE.items() if name != "source" for column in columns
+    ),
+    EVERYTHING: tuple(column for columns in SINGLE.values() for column in columns),
+}
+TEXTS = ("source", "view", "age_group", "sex", "file_type")
+CHANCE = "chance"
 
 Probabilities = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -132,7 +152,7 @@ def encode(attributes: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return attributes as numbers [n, columns]: a 0/1 column for each text, numbers as they are.
 
     An unknown text ("") has a column of its own and an unknown number stays NaN, since what is not
-    told can give a source away as well.
+    known can give a source away as well.
     """
     texts = [column for column in attributes if column in TEXTS]
     return pd.get_dummies(attributes, columns=texts).to_numpy(np.float64)
@@ -267,6 +287,28 @@ def draw(audit: pd.DataFrame) -> Figure:
     axes.set_axisbelow(True)
     axes.legend(loc="lower right")
     return figure
+
+
+class Gain(NamedTuple):
+    """Accuracy of a predictor `alone`, by `chance`, and of the best image `model`.
+
+    `share` is what the predictor gains over chance as a share of what the model gains: above 1
+    where it beats the model, NaN where the model gains nothing.
+    """
+
+    chance: float
+    alone: float
+    model: float
+    share: float
+
+
+def gain(audit: pd.DataFrame, predictor: str) -> Gain:
+    """Compare a predictor with the best image model of an audit (`confounding.csv`)."""
+    accuracy = audit.set_index("predictor")["accuracy"]
+    base, alone = float(accuracy[CHANCE]), float(accuracy[predictor])
+    best = float(audit.loc[audit["kind"] == "model", "accuracy"].max())
+    share = (alone - base) / (best - base) if best > base else float("nan")
+    return Gain(base, alone, best, share)
 
 
 def section_of(audit: pd.DataFrame, classes: Sequence[str]) -> Section:

@@ -14,7 +14,7 @@ from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.report.formats import count
 from covidcxr.report.section import Section, SectionFigure, write_section
 
-AP, PA, LATERAL, CT, OTHER = "frontal, AP", "frontal, PA", "lateral", "CT", "view not told"
+AP, PA, LATERAL, CT, OTHER = "frontal, AP", "frontal, PA", "lateral", "CT", "view unknown"
 VIEW_COLOURS = {
     AP: PALETTE[0],
     PA: PALETTE[4],
@@ -40,7 +40,7 @@ def run(
     collections
         `collections.csv`: source, diagnosis, view, images (listed), files (present).
     manifest
-        `manifest.csv`; tells how many images of each source the run draws.
+        `manifest.csv`; says how many images of each source the run uses.
     png, svg, section
         Figures and section of the report to write.
 
@@ -54,9 +54,9 @@ def run(
     )
     if table.empty:
         raise InputError(f"{collections} lists no images: check `sources` in the config")
-    drawn = read_manifest(manifest)["source"].value_counts()
+    sampled = read_manifest(manifest)["source"].value_counts()
     with figure_style():
-        save_figure(draw_diagnoses(table, drawn), png, svg)
+        save_figure(draw_diagnoses(table, sampled), png, svg)
     write_section(
         section,
         Section(
@@ -75,15 +75,15 @@ def run(
     )
 
 
-def draw_diagnoses(table: pd.DataFrame, drawn: "pd.Series[int]") -> Figure:
+def draw_diagnoses(table: pd.DataFrame, sampled: "pd.Series[int]") -> Figure:
     """Draw one panel a source, one bar a diagnosis, stacked by view.
 
     Parameters
     ----------
     table
         source, diagnosis, view (str), images, files (counts).
-    drawn
-        Images that the run draws, by source.
+    sampled
+        Images that the run uses, by source.
     """
     table = table.assign(group=table["view"].map(view_group))
     panels = {str(source): panel for source, panel in table.groupby("source", sort=False)}
@@ -99,7 +99,7 @@ def draw_diagnoses(table: pd.DataFrame, drawn: "pd.Series[int]") -> Figure:
         _draw_panel(ax, panel)
         ax.set_title(
             f"{source}: {panel['images'].sum():,.0f} images listed, "
-            f"{panel['files'].sum():,.0f} present, {drawn.get(source, 0):,} in this run",
+            f"{panel['files'].sum():,.0f} present, {sampled.get(source, 0):,} in this run",
             loc="left",
         )
     axes[-1, 0].set_xlabel("images listed (of them present, where fewer)")
@@ -130,7 +130,7 @@ def view_group(view: str) -> str:
 
 
 def _label(diagnosis: str) -> str:
-    return textwrap.fill(diagnosis or "not told", LABEL_WIDTH)
+    return textwrap.fill(diagnosis or "unknown", LABEL_WIDTH)
 
 
 def _draw_panel(ax: Axes, table: pd.DataFrame) -> None:

@@ -63,7 +63,7 @@ def describe(name: str, model: keras.Model) -> Architecture:
     """
     pooled = next((i for i, x in enumerate(model.layers) if x.name == "pooled"), None)
     if pooled is None:
-        raise InputError(f"figure 3: the model of {name} has no layer 'pooled'; train it anew")
+        raise InputError(f"figure 3: the model of {name} has no layer 'pooled'; train it again")
     size = model.input_shape[1]
     height, width, channels = model.layers[pooled].input.shape[1:]
     backbone, head = model.layers[:pooled], model.layers[pooled + 1 :]

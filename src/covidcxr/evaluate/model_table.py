@@ -67,7 +67,7 @@ def model_size(path: str | Path) -> dict[str, float | int]:
     try:
         model = keras.models.load_model(path, compile=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no readable Keras model: {error}; train it anew") from error
+        raise InputError(f"{path} is no readable Keras model: {error}; train it again") from error
     return {
         "size_mb": Path(path).stat().st_size / BYTES_PER_MB,
         "parameters": int(model.count_params()),

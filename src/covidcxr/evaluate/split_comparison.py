@@ -206,7 +206,7 @@ def matched(
     Returns
     -------
     with_patients
-        As many training images of each class left out, drawn from the patients who are not tested.
+        As many training images of each class left out, sampled from patients who are not tested.
     without
         All training images of tested patients left out: patient-disjoint.
     """

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from covidcxr.files import atomic
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-"""Okabe and Ito's colours, told apart with any form of colour vision."""
+"""Okabe and Ito's colours, distinct with any form of colour vision."""
 
 DPI = 200
 """Pixels per inch of the PNG files."""
