@@ -65,23 +65,22 @@ def decode(number: int) -> None:
 
 def features(number: int) -> None:
     """Extract features of `number` images of 224 px, EfficientNetB0 with random weights."""
-    from covidcxr.features.backbone import write_backbone
-    from covidcxr.features.clean_features import write_clean_features
+    from covidcxr.features import backbone, external_features
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_backbone(
-            folder / "backbone.keras", name="EfficientNetB0", weights="random", size=224, seed=0
-        )
+        network = str(folder / "backbone.keras")
+        backbone.run(None, network, backbone="EfficientNetB0", size=224, seed=0)
         images = np.lib.format.open_memmap(
             folder / "images.npy", mode="w+", dtype=np.uint8, shape=(number, 224, 224)
         )
         images.flush()
-        write_clean_features(
-            folder / "backbone.keras",
-            folder / "images.npy",
-            folder / "features.npy",
+        external_features.run(
+            network,
+            str(folder / "images.npy"),
+            str(folder / "features.npy"),
             trainable="head",
+            mixed_precision=False,
             threads=2,
         )
 

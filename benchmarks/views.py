@@ -28,8 +28,8 @@ from covidcxr.classify.repeats import PLAIN, pooled, train_head
 from covidcxr.config import complete, read_schema
 from covidcxr.data.split import assign_folds
 from covidcxr.data.tables import read_manifest, read_table
+from covidcxr.features import features
 from covidcxr.features.bank import Bank, positions, read_bank
-from covidcxr.features.features import write_features
 from covidcxr.runtime import configure
 from covidcxr.seeding import integer_seed
 
@@ -148,27 +148,29 @@ def main() -> None:
     settings = study["training"] | {"epochs": chosen.epochs}
     with tempfile.TemporaryDirectory() as scratch:
         folder = chosen.features or Path(scratch)
-        if not (folder / "rows.csv").is_file():
+        files = [folder / name for name in ("clean.npy", "views.npy", "rows.csv")]
+        if not files[-1].is_file():
             # Only the chosen images: their rows of the array, their part of the tables.
             folder.mkdir(parents=True, exist_ok=True)
             np.save(folder / "images.npy", np.load(images, mmap_mode="r")[used.index])
             used[["image_id"]].to_csv(folder / "table.csv", index=False)
             used[["image_id", "split"]].to_csv(folder / "holdout.csv", index=False)
-            write_features(
-                chosen.run / f"backbones/{chosen.backbone}.keras",
-                folder / "images.npy",
-                folder / "table.csv",
-                folder / "holdout.csv",
-                *(folder / name for name in ("clean.npy", "views.npy", "rows.csv")),
-                trainable="head",
-                views=chosen.epochs,
-                transform={k: v for k, v in study["transform"].items() if k != "function"},
-                seed=SEED,
+            names = ("images.npy", "table.csv", "holdout.csv")
+            features.run(
+                str(chosen.run / f"backbones/{chosen.backbone}.keras"),
+                *(str(folder / name) for name in names),
+                *map(str, files),
+                settings={
+                    "trainable": "head",
+                    "views": chosen.epochs,
+                    "transform": study["transform"],
+                    "seed": SEED,
+                },
                 threads=chosen.threads,
             )
         configure(threads=chosen.threads, seed=integer_seed(SEED, "views"))
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-        compared = banks(read_bank(folder), [n for n in chosen.views if n <= chosen.epochs])
+        compared = banks(read_bank(*files), [n for n in chosen.views if n <= chosen.epochs])
         found = accuracies(
             compared, used.reset_index(drop=True), settings, folds=5, seeds=chosen.seeds
         )

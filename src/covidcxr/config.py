@@ -89,8 +89,8 @@ def check_paths(config: Mapping[str, Any]) -> None:
         )
     for name, options in config["sources"].items():
         open_source(options).check(f"sources.{name}")
-    function = config["transform"]["function"]
-    if function is not None:
+    own = [options.get("transform", {}) for options in config["augmentations"].values()]
+    for function in filter(None, [t.get("function") for t in (config["transform"], *own)]):
         _check_function(Path(function.rpartition(":")[0]))
     for backbone in config["backbones"]:
         weights = config["weights"][backbone]

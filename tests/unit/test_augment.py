@@ -50,9 +50,9 @@ def test_shift_moves_right_and_down_and_repeats_the_border(image: np.ndarray) ->
     np.testing.assert_array_equal(warp(image, affine((7, 7), shift=(2, 1))), expected)
 
 
-def test_mirror_and_upend_are_exact_flips(image: np.ndarray) -> None:
+def test_mirror_and_vertical_are_exact_flips(image: np.ndarray) -> None:
     np.testing.assert_array_equal(warp(image, affine((7, 7), mirror=True)), image[:, ::-1])
-    np.testing.assert_array_equal(warp(image, affine((7, 7), upend=True)), image[::-1])
+    np.testing.assert_array_equal(warp(image, affine((7, 7), vertical=True)), image[::-1])
 
 
 def test_flipped_views_are_exact_and_come_up_in_half_of_the_views(image: np.ndarray) -> None:

@@ -14,9 +14,9 @@ from covidcxr.features.backbone import (
     cut_layer,
     draw_weights,
     load_weights,
+    run,
     split_backbone,
     with_layers,
-    write_backbone,
 )
 
 SIZE = 64
@@ -71,7 +71,7 @@ def test_features_equal_those_of_keras_with_imagenet_weights(
     rgb = np.repeat(images, 3, axis=-1).astype(np.float32)
     expected = reference.predict(module.preprocess_input(rgb), verbose=0)
 
-    write_backbone(tmp_path / "b.keras", name=name, weights=path, size=SIZE, seed=0)
+    run(path, tmp_path / "b.keras", backbone=name, size=SIZE, seed=0)
     loaded = keras.models.load_model(tmp_path / "b.keras")
     scale = np.abs(expected).max()
     np.testing.assert_allclose(
@@ -210,9 +210,7 @@ def test_a_backbone_with_named_layers_is_written_and_loads(
     images: np.ndarray, tmp_path: Path
 ) -> None:
     path = tmp_path / "vgg.keras"
-    write_backbone(
-        path, name="VGG16", weights="random", size=SIZE, seed=3, pooled_layers=["block4_pool"]
-    )
+    run(None, path, backbone="VGG16", size=SIZE, seed=3, pooled_layers=["block4_pool"])
     plain = build_backbone("VGG16", SIZE)
     draw_weights(plain, 3)
     loaded = keras.models.load_model(path)

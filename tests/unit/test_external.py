@@ -25,7 +25,7 @@ from covidcxr.evaluate.external_scores import (
 )
 from covidcxr.evaluate.models import KIND
 from covidcxr.evaluate.scores import scores
-from covidcxr.features.clean_features import write_clean_features
+from covidcxr.features import external_features
 from covidcxr.report.section import Section
 from tests.unit.statistics_inputs import identified
 from tests.unit.tiny import (
@@ -289,13 +289,13 @@ def test_scores_from_features_are_those_of_the_complete_models(tmp_path: Path, c
     images = tiny_images(labels, seed=9)
     np.save(folder / "external.npy", images)
     tiny_manifest(labels).to_csv(folder / "external.csv", index=False)
-    write_clean_features(
+    external_features.run(
         folder / "tiny.keras",
         folder / "external.npy",
         folder / "features.npy",
         trainable=cut,
+        mixed_precision=False,
         threads=1,
-        batch_size=3,
     )
     score.run(
         heads, [], [folder / "features.npy"], [folder / "external.csv"], folder / "external.scores",

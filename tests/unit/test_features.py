@@ -9,9 +9,9 @@ import pytest
 
 from covidcxr.data.tables import read_table
 from covidcxr.errors import InputError
+from covidcxr.features import features
 from covidcxr.features.augment import augmented_view, magnified
 from covidcxr.features.backbone import split_backbone
-from covidcxr.features.features import write_features
 from tests.unit.tiny import SIZE, TRANSFORM, tiny_study
 
 
@@ -23,18 +23,19 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write(study: Path, out: Path, **changes: object) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     """Write a bank of the study; return clean, views and rows."""
     inputs = {
-        "backbone": study / "tiny.keras",
+        "network": study / "tiny.keras",
         "images": study / "images.npy",
         "table": study / "manifest.csv",
         "holdout": study / "split.csv",
     }
-    settings = {"trainable": "head", "views": 2, "transform": TRANSFORM, "seed": 1, "threads": 1}
+    settings = {"trainable": "head", "views": 2, "transform": TRANSFORM, "seed": 1}
     names = [out / "clean.npy", out / "views.npy", out / "rows.csv"]
     chosen = {**inputs, **settings, "batch_size": 7, **changes}
-    write_features(
+    features.run(
         *(chosen.pop(key) for key in inputs),
         *names,
-        **chosen,
+        threads=1,
+        settings=chosen,
     )
     rows = read_table(names[2], ["image_id"], ["clean_row", "view_row"])
     return np.load(names[0]), np.load(names[1]), rows

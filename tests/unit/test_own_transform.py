@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from covidcxr.errors import InputError
-from covidcxr.features.features import write_features
+from covidcxr.features import features
 from covidcxr.features.own_transform import load_transform, own_view
 from tests.unit.tiny import TRANSFORM, tiny_study
 
@@ -63,15 +63,16 @@ def test_files_and_functions_that_are_not_there_are_named(tmp_path: Path) -> Non
 
 def test_views_of_the_identity_have_the_features_of_the_images(tmp_path: Path) -> None:
     folder = tiny_study(tmp_path)
-    write_features(
+    features.run(
         *(folder / name for name in ("tiny.keras", "images.npy", "manifest.csv", "split.csv")),
         *(folder / name for name in ("clean.npy", "views.npy", "rows.csv")),
-        trainable="head",
-        views=2,
-        transform=TRANSFORM,
-        seed=1,
+        settings={
+            "trainable": "head",
+            "views": 2,
+            "transform": TRANSFORM | {"function": written(tmp_path, "return image")},
+            "seed": 1,
+        },
         threads=1,
-        function=written(tmp_path, "return image"),
     )
     clean, views = np.load(folder / "clean.npy"), np.load(folder / "views.npy")
     for number in range(2):

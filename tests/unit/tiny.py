@@ -9,7 +9,7 @@ import pandas as pd
 from covidcxr.classify import train
 from covidcxr.classify.card import ModelCard
 from covidcxr.classify.model import attach, build_head, write_model
-from covidcxr.features.features import write_features
+from covidcxr.features import features
 
 CLASSES = ["covid", "normal", "pneumonia"]
 SIZE = 16
@@ -99,16 +99,13 @@ def write_bank(
 ) -> list[Path]:
     """Write the feature bank of images that a table lists; return its files."""
     files = [folder / name / file for file in ("clean.npy", "views.npy", "rows.csv")]
-    write_features(
+    features.run(
         folder / "tiny.keras",
         folder / images,
         folder / table,
         folder / holdout if holdout else None,
         *files,
-        trainable=cut,
-        views=views,
-        transform=TRANSFORM,
-        seed=1,
+        settings={"trainable": cut, "views": views, "transform": TRANSFORM, "seed": 1},
         threads=1,
     )
     return files

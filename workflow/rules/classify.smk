@@ -6,12 +6,16 @@ HEAD_ONLY = config["training"]["trainable"] == "head"
 # A head on cached features is a matter of seconds on one core and leaves the GPU to others.
 ON_HEADS = job(3000, 15) if HEAD_ONLY else job(8000, 240, gpu=1)
 HEAD_THREADS = 1 if HEAD_ONLY else THREADS
+# All arms of the repeats share the transform of one augmentation.
+MOST_SYNTHETIC = max(
+    AUGMENTATIONS, key=lambda name: config["augmentations"][name]["synthetic"]
+)
 
 
 rule train:
     input:
-        network=f"{RUN}/backbones/{{backbone}}.keras",
-        bank=BANK,
+        network=[] if HEAD_ONLY else f"{RUN}/backbones/{{backbone}}.keras",
+        bank=lambda wildcards: bank("manifest", wildcards.augmentation),
         images=[f"{RUN}/data/manifest.csv", SPLIT],
         synthetic=synthetic_bank,
     output:
@@ -39,8 +43,8 @@ rule train:
 
 rule classifier:
     input:
-        clean=BANK[0],
-        rows=BANK[2],
+        clean=bank("manifest")[0],
+        rows=bank("manifest")[2],
         images=[f"{RUN}/data/manifest.csv", SPLIT],
     output:
         models=update(f"{RUN}/models/{{population}}/{{backbone}}/{{classifier}}.joblib"),
@@ -156,9 +160,9 @@ rule fold_model:
 
 rule repeats:
     input:
-        bank=BANK,
+        bank=bank("manifest", MOST_SYNTHETIC),
         images=[f"{RUN}/data/manifest.csv", f"{RUN}/data/holdout.csv"],
-        synthetic=[f"{RUN}/data/synthetic.csv", *bank("synthetic")],
+        synthetic=[f"{RUN}/data/synthetic.csv", *bank("synthetic", MOST_SYNTHETIC)],
     output:
         predictions=update(f"{RUN}/repeats/{{backbone}}.csv"),
     resources:

@@ -163,13 +163,40 @@ MODEL = "{population}/{backbone}/{augmentation}"
 HEAD = f"{RUN}/heads/{MODEL}/{{fold}}.keras"
 
 
-def bank(images):
+# Augmentations with a transform of their own have banks of their own; the others share one.
+OWN_TRANSFORMS = [
+    name for name, options in config["augmentations"].items() if "transform" in options
+]
+
+
+def bank(images, augmentation=None):
     """Feature bank of the images of a table, for a backbone: clean, views, rows."""
-    folder = f"{RUN}/features/{{backbone}}/{images}"
+    own = f"_{augmentation}" if augmentation in OWN_TRANSFORMS else ""
+    folder = f"{RUN}/features/{{backbone}}/{images}{own}"
     return [f"{folder}/clean.npy", f"{folder}/views.npy", f"{folder}/rows.csv"]
 
 
-BANK = bank("manifest")
+def split_bank(name):
+    """Images of a bank, and the augmentation whose own transform it is made with, if any."""
+    for augmentation in OWN_TRANSFORMS:
+        if name.endswith(f"_{augmentation}"):
+            return name.removesuffix(f"_{augmentation}"), augmentation
+    return name, None
+
+
+def images_of(name):
+    """Name of the images of a bank."""
+    return split_bank(name)[0]
+
+
+def transform_of(name):
+    """Random transform of a bank; with the code of one's own function, whose edits make it stale."""
+    _, augmentation = split_bank(name)
+    own = config["augmentations"][augmentation]["transform"] if augmentation else {}
+    transform = config["transform"] | own
+    if transform["function"]:
+        transform["code"] = code_digest(transform["function"].rpartition(":")[0])
+    return transform
 PLAIN = [
     name
     for name, settings in config["augmentations"].items()
@@ -291,7 +318,7 @@ def synthetic_bank(wildcards):
     own = (
         f"synthetic_{wildcards.fold}" if config["cyclegan"]["per_fold"] else "synthetic"
     )
-    return [f"{RUN}/data/{own}.csv", *bank(own)]
+    return [f"{RUN}/data/{own}.csv", *bank(own, wildcards.augmentation)]
 
 
 def figure(name, category, label):

@@ -15,6 +15,7 @@ from covidcxr.classify.samples import Sample, divide, usable_synthetic, weights_
 from covidcxr.errors import InputError
 from covidcxr.features.bank import Bank
 from covidcxr.runtime import set_precision
+from covidcxr.seeding import generator, integer_seed
 
 INFERENCE_BATCH = 64
 
@@ -144,7 +145,8 @@ def train_fold(
     fold: int,
     training: Training,
     remainder: keras.Model,
-    random: Callable[..., np.random.Generator],
+    seed: int,
+    name: tuple[str | int, ...],
     watch: Watch = lambda _: None,
 ) -> Fitted:
     """Train a new head, and what of the backbone follows the cut, on all folds but one.
@@ -159,8 +161,8 @@ def train_fold(
     remainder
         Cached features -> pooled vector, see `identity` and
         `covidcxr.features.backbone.split_backbone`. It is trained in place.
-    random
-        Further names -> random numbers. The head's first weights come from Keras' global seed.
+    seed, name
+        Fix every random choice.
 
     Raises
     ------
@@ -182,13 +184,14 @@ def train_fold(
         if arm.synthetic:
             parts.append(Part(material.synthetic, usable))
         if arm.copied:
-            copied = copies(trains, usable, random("copy"))
+            copied = copies(trains, usable, generator(seed, *name, "copy"))
             parts += [Part(real, sample, ahead) for ahead, sample in enumerate(copied, 1)]
     parts = [part for part in parts if part.sample.ids]
     reference = None
     if training.normalize_features:
         clean = [in_pieces(remainder, part.bank.clean_of(part.sample.ids)) for part in parts]
         reference = np.concatenate(clean)
+    keras.utils.set_random_seed(integer_seed(seed, *name))
     layers = build_head(
         len(classes),
         dense_units=training.dense_units,
@@ -215,7 +218,7 @@ def train_fold(
         (np.concatenate([part.sample.classes for part in parts]), weights),
         (real.clean_of(validation.ids), validation.classes),
         training,
-        random(),
+        generator(seed, *name),
         watch,
     )
     set_precision(remainder, "float32")

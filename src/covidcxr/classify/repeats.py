@@ -9,7 +9,6 @@ them would favour the synthetic images.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import keras
@@ -23,7 +22,7 @@ from covidcxr.errors import InputError
 from covidcxr.features.bank import read_bank
 from covidcxr.logs import progress
 from covidcxr.runtime import configure
-from covidcxr.seeding import generator, integer_seed
+from covidcxr.seeding import integer_seed
 
 log = logging.getLogger("covidcxr")
 
@@ -161,10 +160,8 @@ def train_head(
     """
     # Models of earlier fits would pile up in Keras' global state.
     keras.backend.clear_session()
-    keras.utils.set_random_seed(integer_seed(seed, *name))
     remainder = identity(material.real.clean.shape[1])
-    draw = partial(generator, seed, *name)
-    return train_fold(material, arm, fold, training, remainder, draw).predictions
+    return train_fold(material, arm, fold, training, remainder, seed, name).predictions
 
 
 def pooled(predictions: pd.DataFrame, table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:

@@ -3,13 +3,12 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import keras
 
 from covidcxr.classify.card import ModelCard, add_card
-from covidcxr.classify.fitting import Arm, Material, Training, train_fold
+from covidcxr.classify.fitting import Arm, Material, Training, identity, train_fold
 from covidcxr.classify.predictions import IDENTITY, NETWORK, SET_OF
 from covidcxr.classify.samples import read_images
 from covidcxr.data.tables import read_table, write_table
@@ -19,7 +18,7 @@ from covidcxr.features.bank import Bank, read_bank
 from covidcxr.files import atomic
 from covidcxr.logs import progress
 from covidcxr.runtime import configure
-from covidcxr.seeding import generator, integer_seed
+from covidcxr.seeding import integer_seed
 
 log = logging.getLogger("covidcxr")
 
@@ -42,7 +41,7 @@ def run(
     Parameters
     ----------
     network
-        `.keras` file of the backbone that made the features.
+        `.keras` file of the backbone that made the features; none where a head alone is trained.
     bank
         `clean.npy`, `views.npy` and `rows.csv` of the real images' features.
     images
@@ -93,7 +92,8 @@ def run(
             fold,
             training,
             after_cut(network, material.real, training.trainable),
-            partial(generator, seed, *name),
+            seed,
+            name,
             watch,
         )
     kept = fitted.history.loc[fitted.history["best"] == 1].iloc[0]
@@ -128,11 +128,14 @@ def after_cut(network: str, bank: Bank, trainable: str) -> keras.Model:
     InputError
         The features were cut elsewhere, or come from another backbone.
     """
-    _, remainder = split_backbone(keras.models.load_model(network), trainable)
+    if trainable == "head":
+        remainder = identity(bank.clean.shape[-1])
+    else:
+        _, remainder = split_backbone(keras.models.load_model(network), trainable)
     found, wanted = bank.clean.shape[1:], remainder.input_shape[1:]
     if found[:-1] != wanted[:-1] or wanted[-1] not in (None, found[-1]):
         raise InputError(
-            f"the bank holds features {list(found)}, but {network} cut for trainable "
+            f"the bank holds features {list(found)}, but what is cut for trainable "
             f"{trainable!r} takes {list(wanted)}: make the features again"
         )
     return remainder

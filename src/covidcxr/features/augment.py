@@ -15,11 +15,12 @@ HALFWAY /= HALFWAY.sum()
 """Weights of the 8 pixels around a point halfway between two (Lanczos, a = 4; Duchon 1979)."""
 
 
-class Transform(TypedDict):
+class Transform(TypedDict, total=False):
     """The section `transform` of the config.
 
     `rotation` is the largest angle in degrees, either way; `width_shift` and `height_shift` are the
-    largest shifts as shares of the width and the height; the flips mirror half of the views.
+    largest shifts as shares of the width and the height; the flips mirror half of the views;
+    `function` is the place of a transform of one's own, which stands in for all of these.
     """
 
     rotation: float
@@ -27,6 +28,7 @@ class Transform(TypedDict):
     height_shift: float
     horizontal_flip: bool
     vertical_flip: bool
+    function: str | None
 
 
 def draw_affine(
@@ -52,7 +54,7 @@ def draw_affine(
         angle=angle * transform["rotation"],
         shift=(right * transform["width_shift"] * width, down * transform["height_shift"] * height),
         mirror=bool(flips[0]) and transform["horizontal_flip"],
-        upend=bool(flips[1]) and transform["vertical_flip"],
+        vertical=bool(flips[1]) and transform["vertical_flip"],
     )
 
 
@@ -62,7 +64,7 @@ def affine(
     angle: float = 0.0,
     shift: tuple[float, float] = (0.0, 0.0),
     mirror: bool = False,
-    upend: bool = False,
+    vertical: bool = False,
 ) -> npt.NDArray[np.float64]:
     """Return the map that flips an image, turns it about its centre, then shifts it.
 
@@ -74,7 +76,7 @@ def affine(
         Degrees, counter-clockwise as seen.
     shift
         Pixels to the right and down.
-    mirror, upend
+    mirror, vertical
         Swap left and right; swap top and bottom.
 
     Returns
@@ -87,7 +89,7 @@ def affine(
     cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     # The y axis of an image points down.
     linear = np.array([[cosine, sine], [-sine, cosine]]) @ np.diag(
-        [-1.0 if mirror else 1.0, -1.0 if upend else 1.0]
+        [-1.0 if mirror else 1.0, -1.0 if vertical else 1.0]
     )
     return np.column_stack([linear, centre + shift - linear @ centre])
 

@@ -211,11 +211,11 @@ def with_layers(backbone: keras.Model, names: Sequence[str]) -> keras.Model:
     return keras.Model(backbone.input, joined, name=backbone.name)
 
 
-def write_backbone(
-    output: str | Path,
+def run(
+    weights: str | Path | None,
+    network: str | Path,
     *,
-    name: str,
-    weights: str | Path,
+    backbone: str,
     size: int,
     seed: int,
     pooled_layers: Sequence[str] = (),
@@ -224,12 +224,12 @@ def write_backbone(
 
     Parameters
     ----------
-    output
-        The file to write.
-    name
-        A network of `keras.applications`.
     weights
-        `random`, or the path of the network's no-top weight file.
+        The network's no-top weight file; None or empty for random weights.
+    network
+        The file to write.
+    backbone
+        A network of `keras.applications`.
     size
         Side of the images, in pixels.
     seed
@@ -237,15 +237,15 @@ def write_backbone(
     pooled_layers
         Inner layers that are pooled beside the last feature map, see `with_layers`.
     """
-    model = build_backbone(name, size)
-    if str(weights) == "random":
-        draw_weights(model, seed)
-    else:
+    model = build_backbone(backbone, size)
+    if weights:
         load_weights(model, weights)
+    else:
+        draw_weights(model, seed)
     model = with_layers(model, pooled_layers)
-    with atomic(output) as temporary:
+    with atomic(network) as temporary:
         model.save(temporary)
-    log.info("%s: %d parameters, output %s", name, model.count_params(), model.output_shape[1:])
+    log.info("%s: %d parameters, output %s", backbone, model.count_params(), model.output_shape[1:])
 
 
 def cut_layer(backbone: keras.Model, trainable: str) -> str:

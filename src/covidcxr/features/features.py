@@ -1,11 +1,12 @@
 """The bank of cached features: the frozen part of a backbone, run once per image and view."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,7 +50,7 @@ class Extractor:
 
 
 def build_extractor(
-    backbone: keras.Model, trainable: str, batch_size: int, mixed_precision: bool = False
+    backbone: keras.Model, trainable: str, batch_size: int = 32, mixed_precision: bool = False
 ) -> Extractor:
     """Return what is run once per image; for `all` that is nothing, the images pass as uint8."""
     size = backbone.input_shape[1]
@@ -112,100 +113,131 @@ def extract(
             bar.update(stop - start)
 
 
-def write_features(
-    backbone: str | Path,
-    images: str | Path,
-    table: str | Path,
-    holdout: str | Path | None,
-    output_clean: str | Path,
-    output_views: str | Path,
-    output_rows: str | Path,
-    *,
-    trainable: str,
-    views: int,
-    transform: Transform,
-    seed: int,
-    threads: int,
-    batch_size: int = 32,
-    mixed_precision: bool = False,
-    function: str | None = None,
-) -> None:
-    """Write the features of a cohort: of all images as they are, of training images in views.
+@dataclass(frozen=True)
+class Settings:
+    """How a bank is made.
 
-    Parameters
+    Attributes
     ----------
-    backbone
-        `.keras` file of `covidcxr.features.backbone.write_backbone`.
-    images
-        uint8 [n, size, size], rows as in `table`.
-    table
-        CSV with a column `image_id`.
-    holdout
-        CSV `image_id, split`: the images with `train` get views. None: all get views.
-    output_clean
-        float32 [n, *cut] (uint8 for `all`): features of the images as they are.
-    output_views
-        The same dtype, [m, views, *cut]: features of the m training images' views, all of them
-        augmented.
-    output_rows
-        CSV `image_id, clean_row, view_row`, rows as in `table`; `view_row` is empty for images
-        without views.
     trainable
         Where the backbone is cut, see `covidcxr.features.backbone.cut_layer`.
     views
         Augmented views of an image.
     transform
-        Limits of the random transform.
+        Limits of the random transform, and under `function` the place of one's own, if any, see
+        `covidcxr.features.own_transform`.
     seed
         Seed of the run.
-    threads
-        Processor threads.
-    function
-        A transform of one's own, `file.py:function`, in the place of `transform`; see
-        `covidcxr.features.own_transform`.
-    batch_size
-        Images a forward pass.
     mixed_precision
         Compute in float16 (GPU).
+    batch_size
+        Images a forward pass.
+    """
+
+    trainable: str
+    views: int
+    transform: Transform
+    seed: int
+    mixed_precision: bool = False
+    batch_size: int = 32
+
+
+def run(
+    network: str,
+    images: str,
+    table: str,
+    holdout: str | None,
+    clean: str,
+    views: str,
+    rows: str,
+    *,
+    settings: Mapping[str, Any],
+    threads: int,
+) -> None:
+    """Write a feature bank: of all images as they are, of training images in views.
+
+    Parameters
+    ----------
+    network
+        `.keras` file of the backbone.
+    images
+        uint8 [n, size, size], rows as in `table`.
+    table
+        CSV with a column `image_id`.
+    holdout
+        CSV `image_id, split`: the images with `train` get views. None or empty: all get views.
+    clean
+        float32 [n, *cut] to write (uint8 for `all`): features of the images as they are.
+    views
+        The same dtype, [m, views, *cut]: features of the m training images' views, all of them
+        augmented.
+    rows
+        CSV `image_id, clean_row, view_row`, rows as in `table`; `view_row` is empty for images
+        without views.
+    settings
+        See `Settings`.
+    threads
+        Processor threads.
 
     Raises
     ------
     InputError
         Rows, images and split do not belong together, or the size is not the backbone's.
     """
-    configure(threads=threads, seed=integer_seed(seed, "features"))
+    options = Settings(**settings)
+    configure(threads=threads, seed=integer_seed(options.seed, "features"))
     pixels = np.load(images, mmap_mode="r")
     ids = read_table(table, ["image_id"])["image_id"].tolist()
-    rows = feature_rows(ids, _training_ids(holdout))
-    network = keras.models.load_model(backbone)
-    size = network.input_shape[1]
-    if pixels.shape != (len(ids), size, size):
+    places = feature_rows(ids, _training_ids(holdout))
+    if len(pixels) != len(ids):
         raise InputError(
-            f"{images} holds an array {list(pixels.shape)}; {table} and {backbone} ask for "
-            f"{[len(ids), size, size]}: make the images anew"
+            f"{images} holds {len(pixels)} images, {table} lists {len(ids)}: make the images again"
         )
-    extractor = build_extractor(network, trainable, batch_size, mixed_precision)
-    trained = np.flatnonzero(rows["view_row"].notna())
+    extractor = build_extractor(
+        load_backbone(network, images),
+        options.trainable,
+        options.batch_size,
+        options.mixed_precision,
+    )
+    trained = np.flatnonzero(places["view_row"].notna())
 
     @lru_cache(maxsize=1)
     def fine(row: int) -> npt.NDArray[np.uint8]:
         return magnified(pixels[row])
 
+    function = options.transform.get("function")
     own = load_transform(function) if function else None
 
     def view(position: int) -> npt.NDArray[np.uint8]:
-        row, number = int(trained[position // views]), position % views
+        row, number = int(trained[position // options.views]), position % options.views
         if own is not None:
-            return own_view(own, np.asarray(pixels[row]), ids[row], number, seed)
-        return augmented_view(fine(row), ids[row], number, transform, seed)
+            return own_view(own, np.asarray(pixels[row]), ids[row], number, options.seed)
+        return augmented_view(fine(row), ids[row], number, options.transform, options.seed)
 
-    with atomic(output_clean) as temporary:
-        save_features(
-            temporary, (len(ids),), extractor, lambda i: pixels[i], f"{network.name} images"
+    with atomic(clean) as temporary:
+        save_features(temporary, (len(ids),), extractor, lambda i: pixels[i], "images")
+    with atomic(views) as temporary:
+        save_features(temporary, (len(trained), options.views), extractor, view, "views")
+    write_table(places, rows)
+
+
+def load_backbone(network: str, images: str) -> keras.Model:
+    """Load the backbone that is to take the images of a file.
+
+    Raises
+    ------
+    InputError
+        They are not of its size.
+    """
+    backbone: keras.Model = keras.models.load_model(network)
+    size = backbone.input_shape[1]
+    shape = np.load(images, mmap_mode="r").shape
+    if shape[1:] != (size, size):
+        raise InputError(
+            f"{images} holds images of {list(shape[1:])} pixels, {network} takes {[size, size]}: "
+            "make the images again"
         )
-    with atomic(output_views) as temporary:
-        save_features(temporary, (len(trained), views), extractor, view, f"{network.name} views")
-    write_table(rows, output_rows)
+    return backbone
 
 
 def feature_rows(ids: Sequence[str], training: set[str] | None) -> pd.DataFrame:
@@ -232,7 +264,7 @@ def feature_rows(ids: Sequence[str], training: set[str] | None) -> pd.DataFrame:
         missing = sorted(training - set(ids))
         raise InputError(
             f"{len(missing)} training images of the split are not in the table of images, such as "
-            f"{missing[0]}: make the split anew"
+            f"{missing[0]}: make the split again"
         )
     rows = pd.DataFrame({"image_id": pd.Series(ids, dtype=str), "clean_row": range(len(ids))})
     trains = rows["image_id"].isin(rows["image_id"] if training is None else list(training))
@@ -241,7 +273,7 @@ def feature_rows(ids: Sequence[str], training: set[str] | None) -> pd.DataFrame:
 
 
 def _training_ids(holdout: str | Path | None) -> set[str] | None:
-    if holdout is None:
+    if not holdout:
         return None
     split = read_table(holdout, ["image_id", "split"])
     return set(split.loc[split["split"] == "train", "image_id"])

@@ -2,74 +2,90 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
-from covidcxr.data.download import HDF5, Checksum, fetch, fetch_from_mirror
+import keras
+from keras.src.utils import file_utils
+
+from covidcxr.data.download import HDF5, Checksum, fetch, fetch_from_mirror, file_digest
 from covidcxr.errors import InputError
-from covidcxr.files import atomic, file_digest
+from covidcxr.files import atomic
 
 log = logging.getLogger("covidcxr")
 
-_APPLICATIONS = "https://storage.googleapis.com/tensorflow/keras-applications"
-_EFFICIENTNET = "https://storage.googleapis.com/keras-applications"
 
-# As they stand in keras/src/applications/{vgg16,resnet,efficientnet}.py of the
-# installed Keras, which a test holds them against.
-WEIGHTS = {
-    "VGG16": (
-        f"{_APPLICATIONS}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "6d6bbae143d832006294945121d1f1fc",
-    ),
-    "ResNet50": (
-        f"{_APPLICATIONS}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "4d473c1dd8becc155b73f8504c6f6626",
-    ),
-    "EfficientNetB0": (
-        f"{_EFFICIENTNET}/efficientnetb0_notop.h5",
-        "50bc09e76180e00e4465e1a485ddc09d",
-    ),
-}
-"""Address and MD5 of each backbone's file. Keras publishes no SHA-256."""
+class _AddressError(Exception):
+    """Carries what Keras was about to fetch out of its constructor."""
+
+
+def address(backbone: str) -> tuple[str, str | None]:
+    """Return address and MD5 of a network's no-top weights, as the installed Keras has them.
+
+    Keras has no table of them: each constructor asks `get_file` for its own, which here fetches
+    nothing.
+
+    Raises
+    ------
+    InputError
+        Keras has no such network, or no ImageNet weights of it.
+    """
+
+    def asked(_: str, origin: str, *__: Any, file_hash: str | None = None, **___: Any) -> None:
+        raise _AddressError(origin, file_hash)
+
+    fetching = file_utils.get_file
+    file_utils.get_file = asked
+    try:
+        getattr(keras.applications, backbone)(include_top=False, weights="imagenet")
+    except _AddressError as found:
+        origin, md5 = found.args
+        return origin, md5
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"Keras has no ImageNet weights of a network {backbone}: {error}"
+        ) from error
+    finally:
+        file_utils.get_file = fetching
+    raise InputError(
+        f"Keras has no address of ImageNet weights of {backbone}; give the path of its no-top .h5 "
+        f"file as `weights: {backbone}` in the config"
+    )
 
 
 def weight_file(backbone: str) -> str:
-    """Return the file name of a backbone's weights, as Keras and a mirror call it."""
-    return _entry(backbone)[0].rpartition("/")[2]
+    """Return the file name of a backbone's weights, as Keras' server and a mirror call it."""
+    return address(backbone)[0].rpartition("/")[2]
 
 
-def _entry(backbone: str) -> tuple[str, str]:
-    if backbone not in WEIGHTS:
-        raise InputError(
-            f"no address of ImageNet weights is known but for {', '.join(WEIGHTS)}; for {backbone} "
-            f"give `weights: {{{backbone}: <path of its no-top .h5 file>}}` in the config"
-        )
-    return WEIGHTS[backbone]
-
-
-def fetch_weights(backbone: str, output: str | Path, *, mirror: str | None = None) -> None:
+def run(weights: str | Path, *, backbone: str, mirror: str | None, content: str = "") -> None:  # noqa: ARG001
     """Fetch a backbone's no-top ImageNet weights, held against Keras' MD5, or take a mirror's.
 
-    The SHA-256 of what came first is recorded in `<output>.sha256` (the format of `sha256sum`) and
+    The SHA-256 of what came first is recorded in `<weights>.sha256` (the format of `sha256sum`) and
     held against what comes later.
 
     Parameters
     ----------
+    weights
+        File to write.
     mirror
         Folder or address with the file under its own name, in `weights/` or directly.
+    content
+        Fingerprint of a local mirror, by which a changed one is noticed.
 
     Raises
     ------
     InputError
         If the backbone is unknown, the file cannot be had, or differs from the one recorded.
     """
-    url, md5 = _entry(backbone)
-    name = weight_file(backbone)
-    output = Path(output)
+    url, md5 = address(backbone)
+    name = url.rpartition("/")[2]
+    output = Path(weights)
     record = output.with_name(output.name + ".sha256")
     arriving = output.with_name(output.name + ".new")
     if mirror is not None:
         fetch_from_mirror(mirror, [("weights", name), (name,)], arriving, expect=HDF5)
     else:
-        fetch(url, arriving, check=Checksum("md5", md5), expect=HDF5)
+        fetch(url, arriving, check=Checksum("md5", md5) if md5 else None, expect=HDF5)
     found = file_digest(arriving)
     if not record.exists():
         with atomic(record) as new:
