@@ -14,6 +14,7 @@ from covidcxr.features.backbone import (
     cut_layer,
     draw_weights,
     load_weights,
+    read_summary,
     run,
     split_backbone,
     with_layers,
@@ -71,7 +72,7 @@ def test_features_equal_those_of_keras_with_imagenet_weights(
     rgb = np.repeat(images, 3, axis=-1).astype(np.float32)
     expected = reference.predict(module.preprocess_input(rgb), verbose=0)
 
-    run(path, tmp_path / "b.keras", backbone=name, size=SIZE, seed=0)
+    run(path, tmp_path / "b.keras", tmp_path / "b.json", backbone=name, size=SIZE, seed=0)
     loaded = keras.models.load_model(tmp_path / "b.keras")
     scale = np.abs(expected).max()
     np.testing.assert_allclose(
@@ -210,11 +211,16 @@ def test_a_backbone_with_named_layers_is_written_and_loads(
     images: np.ndarray, tmp_path: Path
 ) -> None:
     path = tmp_path / "vgg.keras"
-    run(None, path, backbone="VGG16", size=SIZE, seed=3, pooled_layers=["block4_pool"])
+    made = tmp_path / "vgg.json"
+    run(None, path, made, backbone="VGG16", size=SIZE, seed=3, pooled_layers=["block4_pool"])
+    summary = read_summary(made)
     plain = build_backbone("VGG16", SIZE)
     draw_weights(plain, 3)
     loaded = keras.models.load_model(path)
-    assert loaded.name == "VGG16"
+    assert loaded.name == summary.name == "VGG16"
+    assert summary.map == tuple(loaded.output_shape[1:])
+    assert (summary.size, summary.parameters) == (SIZE, loaded.count_params())
+    assert summary.size_mb == pytest.approx(path.stat().st_size / 1e6)
     np.testing.assert_allclose(
         loaded.predict(images, verbose=0),
         with_layers(plain, ["block4_pool"]).predict(images, verbose=0),

@@ -147,37 +147,3 @@ def test_published_accuracy_fits_the_published_precisions(backbone, augmentation
 def test_model_listed_twice_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"models.csv lists VGG16 v1 more than once"):
         tables(tmp_path, classification(), pd.concat([MODELS, MODELS.iloc[[1]]]))
-
-
-def test_model_table_counts_file_and_parameters(tmp_path):
-    keras = pytest.importorskip("keras")
-    from covidcxr.evaluate.model_table import run
-
-    inputs = keras.Input((8, 8, 3))
-    frozen = keras.layers.Conv2D(4, 3, name="frozen")
-    frozen.trainable = False
-    x = keras.layers.BatchNormalization()(frozen(inputs))
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    outputs = keras.layers.Dense(3)(keras.layers.Dropout(0.5)(x))
-    path = tmp_path / "fold0.keras"
-    keras.Model(inputs, outputs).save(path)
-    run(
-        [path, path],
-        tmp_path / "models.csv",
-        tmp_path / "m.json",
-        models=[("VGG16", "v1"), ("VGG16", "v2")],
-    )
-    table = pd.read_csv(tmp_path / "models.csv")
-    frozen_count, norm, dense = 3 * 3 * 3 * 4 + 4, 4, 4 * 3 + 3
-    assert table["augmentation"].tolist() == ["v1", "v2"]
-    assert table["parameters"].tolist() == [frozen_count + 4 * norm + dense] * 2
-    assert table["trainable_parameters"].tolist() == [2 * norm + dense] * 2
-    assert table["size_mb"].iloc[0] == pytest.approx(path.stat().st_size / 1e6)
-    (tmp_path / "broken.keras").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"broken\.keras"):
-        run(
-            [tmp_path / "broken.keras"],
-            tmp_path / "models.csv",
-            tmp_path / "m.json",
-            models=[("VGG16", "v1")],
-        )

@@ -30,14 +30,13 @@ SCORES = {
     "report": 1,
 } | UNCERTAINTY
 ON_FEATURES = {"classifier": 2, "split_comparison": 1}
-FIGURES = {"fig3_architecture": 1, "fig4_loss": 1}
+FIGURES = {"architecture": 1, "fig4_loss": 1}
 MEASURES = {"model": 1, "explanations": 1, "explanation_measures": 1, "timelines": 1}
 MAPS = MEASURES | {"model": 2, "explanations": 2, "examples": 1}
-TRAINING = {"train": 4, "fold_model": 2, "model_table": 1} | SCORES | FIGURES | MAPS
+TRAINING = {"train": 4} | SCORES | FIGURES | MAPS
 V2_ONLY = {
     "train": 2,
-    "fold_model": 1,
-    "model_table": 1,
+    "architecture": 1,
     "fig4_loss": 1,
     **MEASURES,
 } | SCORES
@@ -75,7 +74,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             c["backbones"].append("MobileNetV2"),
             c["weights"].update(MobileNetV2="random"),
         ),
-        {"backbone": 1, "features": 2, "train": 4, "fold_model": 2, "model_table": 1}
+        {"backbone": 1, "features": 2, "train": 4}
         | ON_FEATURES
         | {"audit_features": 1}
         | REPEATS

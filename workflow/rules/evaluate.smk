@@ -194,26 +194,6 @@ rule split_comparison:
         "../scripts/run.py"
 
 
-rule model_table:
-    input:
-        files=every_model(
-            f"{RUN}/models/study/{{backbone}}/{{augmentation}}/{{model}}.keras",
-            models=FOLDS[:1],
-        ),
-    output:
-        table=table("models", "Sizes and parameters"),
-        section=section("models"),
-    resources:
-        **job(2000, 10),
-    params:
-        models=HEADS,
-        step=step("evaluate/model_table"),
-    message:
-        "Measuring the models"
-    script:
-        "../scripts/run.py"
-
-
 rule fig1_diagnoses:
     input:
         collections=f"{RUN}/data/collections.csv",
@@ -231,22 +211,29 @@ rule fig1_diagnoses:
         "../scripts/run.py"
 
 
-rule fig3_architecture:
+rule architecture:
     input:
-        models=expand(
-            f"{RUN}/models/study/{{backbone}}/{AUGMENTATIONS[0]}/fold0.keras",
-            backbone=BACKBONES,
-        ),
+        summaries=expand(f"{RUN}/backbones/{{backbone}}.json", backbone=BACKBONES),
+        heads=[
+            HEAD.format(
+                population="study",
+                backbone=backbone,
+                augmentation=augmentation,
+                fold=FOLDS[0],
+            )
+            for backbone, augmentation in HEADS
+        ],
     output:
         **figure("fig3_architecture", "Models", "3 Architecture"),
+        table=table("models", "Sizes and parameters"),
         section=section("architecture"),
     resources:
-        **job(2000, 10),
+        **job(1000, 5),
     params:
-        backbones=BACKBONES,
-        step=step("evaluate/fig3_architecture"),
+        models=HEADS,
+        step=step("evaluate/architecture"),
     message:
-        "Figure 3: architecture"
+        "Figure 3: architecture, and the size of the models"
     script:
         "../scripts/run.py"
 

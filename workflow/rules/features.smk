@@ -27,6 +27,7 @@ rule backbone:
         weights=weight_file,
     output:
         network=update(f"{RUN}/backbones/{{backbone}}.keras"),
+        summary=update(f"{RUN}/backbones/{{backbone}}.json"),
     resources:
         **job(3000, 10),
     params:

@@ -1,9 +1,11 @@
 """Convolutional backbones of `keras.applications`: built, given weights, cut in two."""
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
@@ -211,9 +213,41 @@ def with_layers(backbone: keras.Model, names: Sequence[str]) -> keras.Model:
     return keras.Model(backbone.input, joined, name=backbone.name)
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What a backbone is, for whoever needs not build it.
+
+    Attributes
+    ----------
+    name
+        As `keras.applications` has it.
+    size
+        Side of the images, in pixels.
+    map
+        Height, width and channels of the last feature map, inner pooled layers among them.
+    parameters
+        Number of weights.
+    size_mb
+        Of the `.keras` file, in MB of 1e6 bytes.
+    """
+
+    name: str
+    size: int
+    map: tuple[int, int, int]
+    parameters: int
+    size_mb: float
+
+
+def read_summary(path: str | Path) -> Summary:
+    """Read the JSON file that `run` wrote beside a backbone."""
+    found = json.loads(Path(path).read_text())
+    return Summary(**found | {"map": tuple(found["map"])})
+
+
 def run(
     weights: str | Path | None,
     network: str | Path,
+    summary: str | Path,
     *,
     backbone: str,
     size: int,
@@ -228,6 +262,8 @@ def run(
         The network's no-top weight file; None or empty for random weights.
     network
         The file to write.
+    summary
+        JSON file to write: `Summary`.
     backbone
         A network of `keras.applications`.
     size
@@ -245,6 +281,11 @@ def run(
     model = with_layers(model, pooled_layers)
     with atomic(network) as temporary:
         model.save(temporary)
+    shape = tuple(model.output_shape[1:])
+    size_mb = Path(network).stat().st_size / 1e6
+    found = Summary(model.name, size, shape, model.count_params(), size_mb)
+    with atomic(summary) as temporary:
+        temporary.write_text(json.dumps(asdict(found)))
     log.info("%s: %d parameters, output %s", backbone, model.count_params(), model.output_shape[1:])
 
 

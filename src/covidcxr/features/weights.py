@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras.src.utils import file_utils
 
-from covidcxr.data.download import HDF5, Checksum, fetch, fetch_from_mirror, file_digest
+from covidcxr.data.download import HDF5, Checksum, fetch, fetch_from_mirror
 from covidcxr.errors import InputError
-from covidcxr.files import atomic
+from covidcxr.files import atomic, file_digest
 
 log = logging.getLogger("covidcxr")
 
