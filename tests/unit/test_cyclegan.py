@@ -46,10 +46,6 @@ SETTINGS = {
 }
 
 
-class InterruptedTrainingError(Exception):
-    pass
-
-
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """Ten images of 40 px, of two classes used and one not; the last of each is a test image."""
@@ -98,23 +94,23 @@ def train(inputs, folder, **changed):
 
 @pytest.fixture(scope="module")
 def whole(inputs):
-    """Results of an uninterrupted training."""
-    return train(inputs, inputs / "whole")
+    """Results of a training, and beside them what it would leave if it died in its last step."""
+    folder, advance = inputs / "whole", training.advance
+
+    def noting(iteration, *rest):
+        if iteration == 5:
+            shutil.copytree(folder / "checkpoints", inputs / "interrupted" / "checkpoints")
+        return advance(iteration, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "advance", noting)
+        return train(inputs, folder)
 
 
 @pytest.fixture(scope="module")
-def interrupted(inputs):
+def interrupted(inputs, whole):
     """What a training leaves that dies after five of six steps: checkpoints of steps 2 and 4."""
-    advance = training.advance
-
-    def dying(iteration, *rest):
-        if iteration == 5:
-            raise InterruptedTrainingError
-        return advance(iteration, *rest)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(InterruptedTrainingError):
-        patch.setattr(training, "advance", dying)
-        train(inputs, inputs / "interrupted")
+    assert len(list((inputs / "interrupted" / "checkpoints").glob("step-*.npz"))) == 2
     return inputs / "interrupted"
 
 
@@ -234,40 +230,54 @@ class Steps:
         """Do a step; return its losses."""
         return training.advance(iteration, self.steps, self.images, self.pools, self.settings)
 
+    def values(self):
+        """Return the weights of the generators, and those of the discriminators."""
+        n = self.networks
+        return tuple(
+            [v.numpy() for v in variables]
+            for variables in (n.generator_variables, n.discriminator_variables)
+        )
 
-def test_moving_average_equals_its_definition_and_models_hold_the_trained_weights(inputs):
+
+@pytest.fixture(scope="module")
+def three_steps(inputs):
+    """Three steps; the losses of each, the weights before the first and after each."""
     step = Steps(inputs, ema_decay=0.15)
-    variables = step.networks.generator_variables
-    expected = [v.numpy() for v in variables]
-    for iteration, decay in enumerate((0.1, 0.15, 0.15)):
-        step(iteration)
-        expected = [
-            decay * old + (1 - decay) * new.numpy()
-            for old, new in zip(expected, variables, strict=True)
-        ]
+    weights, losses = [step.values()], []
+    for iteration in range(3):
+        losses.append(step(iteration))
+        weights.append(step.values())
+    return step, np.array(losses), weights
+
+
+def test_moving_average_equals_its_definition_and_models_hold_it(three_steps):
+    step, _, ((expected, _), *trained) = three_steps
+    for decay, (new, _) in zip((0.1, 0.15, 0.15), trained, strict=True):
+        expected = [decay * a + (1 - decay) * b for a, b in zip(expected, new, strict=True)]
     forward, backward = training.averaged_generators(step.networks, step.settings)
     averages = forward.trainable_variables + backward.trainable_variables
     for average, value in zip(averages, expected, strict=True):
         np.testing.assert_allclose(average.numpy(), value, rtol=1e-4, atol=1e-6)
 
 
-def test_first_step_of_adam_moves_every_weight_by_the_learning_rate(inputs):
+def test_first_step_of_adam_moves_every_weight_by_the_learning_rate(three_steps):
     """Adam's first step is rate x sign(gradient), for the weights of all four networks."""
-    step = Steps(inputs)
-    variables = step.networks.generator_variables + step.networks.discriminator_variables
-    before = [v.numpy() for v in variables]
-    step(0)
-    for variable, old in zip(variables, before, strict=True):
-        moved = np.abs(variable.numpy() - old)
+    _, _, (before, after, *_) = three_steps
+    for old, new in zip([*before[0], *before[1]], [*after[0], *after[1]], strict=True):
+        moved = np.abs(new - old)
         assert moved.max() <= 2e-4 * 1.01
         # The offset of a block's last normalisation has no gradient: the next one takes it out.
-        if variable.ndim == 4:
+        if moved.ndim == 4:
             assert np.median(moved) == pytest.approx(2e-4, rel=0.05)
 
 
-def test_overlarge_learning_rate_is_reported(inputs, tmp_path):
-    with pytest.raises(InputError, match=r"diverged by step [23]: .*cyclegan\.learning_rate"):
-        train(inputs, tmp_path, learning_rate=1e30, iterations=10)
+def test_a_loss_that_is_not_finite_stops_the_training(inputs, tmp_path, monkeypatch):
+    def diverging(iteration, *_):
+        return np.full(len(training.LOSSES), np.nan if iteration == 2 else 1.0)
+
+    monkeypatch.setattr(training, "advance", diverging)
+    with pytest.raises(InputError, match=r"diverged by step 3: .*cyclegan\.learning_rate"):
+        train(inputs, tmp_path, checkpoint_every=100)
 
 
 def test_same_class_twice_and_unknown_class_are_reported(inputs, tmp_path):
@@ -277,14 +287,14 @@ def test_same_class_twice_and_unknown_class_are_reported(inputs, tmp_path):
         train(inputs, tmp_path, target_class="absent")
 
 
-def test_half_precision_starts_with_the_same_losses_trains_and_saves_float32(inputs):
-    full, half = Steps(inputs), Steps(inputs, mixed_precision=True)
-    before = [v.numpy() for v in half.networks.generator_variables]
-    np.testing.assert_allclose(half(0), full(0), rtol=0.02)
+def test_half_precision_starts_with_the_same_losses_trains_and_saves_float32(inputs, three_steps):
+    half = Steps(inputs, mixed_precision=True)
+    (before, _) = half.values()
+    np.testing.assert_allclose(half(0), three_steps[1][0], rtol=0.02)
     # The loss scale is found by trial, and steps with too large a one change nothing.
     for iteration in range(1, 20):
         half(iteration)
-    after = [v.numpy() for v in half.networks.generator_variables]
+    (after, _) = half.values()
     assert max(np.abs(new - old).max() for new, old in zip(after, before, strict=True)) > 1e-4
     assert all(np.isfinite(weights).all() for weights in after)
     for model in training.averaged_generators(half.networks, half.settings):
@@ -292,13 +302,11 @@ def test_half_precision_starts_with_the_same_losses_trains_and_saves_float32(inp
 
 
 @pytest.mark.slow
-def test_xla_starts_with_the_same_losses(inputs):
-    plain, compiled = (
-        np.array([step(iteration) for iteration in range(3)])
-        for step in (Steps(inputs), Steps(inputs, xla=True))
-    )
-    np.testing.assert_allclose(compiled[0], plain[0], rtol=1e-3)
-    np.testing.assert_allclose(compiled, plain, rtol=0.05)
+def test_xla_starts_with_the_same_losses(inputs, three_steps):
+    step = Steps(inputs, ema_decay=0.15, xla=True)
+    compiled = np.array([step(iteration) for iteration in range(3)])
+    np.testing.assert_allclose(compiled[0], three_steps[1][0], rtol=1e-3)
+    np.testing.assert_allclose(compiled, three_steps[1], rtol=0.05)
 
 
 @pytest.mark.slow

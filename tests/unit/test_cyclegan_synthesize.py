@@ -95,8 +95,9 @@ def test_fewer_images_are_the_first_of_more(inputs):
 
 
 def test_another_seed_samples_other_images(inputs):
-    sampled = {tuple(synthesize(inputs, 3, seed)[0]["image_id"]) for seed in range(4)}
-    assert len(sampled) > 1
+    one, other = (synthesize(inputs, 6, seed)[0]["image_id"].tolist() for seed in (0, 1))
+    assert one != other
+    assert set(one) == set(other)
 
 
 def test_none_asked_gives_valid_empty_files(inputs):

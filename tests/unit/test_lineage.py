@@ -39,7 +39,8 @@ def film(rng):
 
 @pytest.fixture(autouse=True)
 def no_arithmetic(monkeypatch):
-    """Leave out the steps' arithmetic: what is fed is under test, and tracing takes its time."""
+    """Leave out the steps' arithmetic and the samples: what is fed is under test."""
+    monkeypatch.setattr(training, "write_samples", lambda *_: None)
     monkeypatch.setattr(training, "advance", lambda *_: np.zeros(len(training.LOSSES), np.float32))
 
 
