@@ -169,6 +169,7 @@ def write_fig2(study, made):
             synthetic_images=folder / "synthetic.npy",
             png=folder / "2.png",
             svg=folder / "2.svg",
+            section=folder / "2.json",
             seed=1,
         )
     return np.array(drawn, object).reshape(3, 4, -1)[:, :, 0].tolist()

@@ -354,6 +354,20 @@ def test_classes_of_disjoint_ages_are_a_limit(inputs: Inputs) -> None:
     assert "pneumonia" not in text
 
 
+def test_synthetic_images_carry_the_source_only_where_the_classes_share_none(
+    inputs: Inputs,
+) -> None:
+    def said() -> bool:
+        return any("typical of each source" in text for text in limits_of(inputs))
+
+    assert said()
+    inputs.frames["manifest"]["source"] = "clinic"
+    assert not said()
+    inputs.frames["manifest"].loc[:5, "source"] = "hospital"
+    inputs.config["augmentations"] = {"v1": {"synthetic": 0}}
+    assert not said()
+
+
 # ---------------------------------------------------------------- data
 
 
@@ -364,7 +378,7 @@ def test_flow_adds_up_from_the_collections_to_the_test_set(inputs: Inputs) -> No
     assert boxes["No file here"].images == listed - present
     assert boxes["Quarantined"].details == ("1 duplicate bytes",)
     assert boxes["Sampled"].images == 100 == boxes["Training"].images + boxes["Test"].images
-    left = sum(box.images for box in boxes.values() if box.left_out)
+    left = sum(box.images for box in boxes.values() if box.kind == "left out")
     assert listed - left == boxes["Sampled"].images
     assert "covid 4, normal 8, pneumonia 8" in boxes["Test"].details
     assert any("3 folds of" in text for text in boxes["Training"].details)

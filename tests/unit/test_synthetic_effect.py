@@ -103,9 +103,9 @@ def test_arms_on_different_images_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lost", "expected"),
     [
-        ({"v1": set(range(12)), "v2": {1}}, "test accuracy: raised it with tiny"),
-        ({"v1": {1}, "v2": set(range(12))}, "test accuracy: lowered it with tiny"),
-        ({"v1": {1}, "v2": {2}}, "test accuracy: no change beyond chance with any backbone"),
+        ({"v1": set(range(12)), "v2": {1}}, "Accuracy: higher with tiny"),
+        ({"v1": {1}, "v2": set(range(12))}, "Accuracy: lower with tiny"),
+        ({"v1": {1}, "v2": {2}}, "Accuracy: no change beyond chance (tiny"),
     ],
 )
 def test_the_report_states_the_finding_whichever_way_it_falls(
@@ -126,8 +126,10 @@ def test_the_report_states_the_finding_whichever_way_it_falls(
     )
     shown = read_section(tmp_path / "section.json")
     assert expected in shown.paragraphs[0]
-    assert f"v2 against {COPIES}" in shown.paragraphs[1]
-    assert "60 images" in " ".join(shown.paragraphs)
+    (check,) = shown.checks
+    assert (check.state == "pass") == ("higher" in expected)
+    assert f"v2 against {COPIES}" in " ".join(shown.method)
+    assert "60 images" in " ".join(shown.method)
 
 
 def test_only_comparisons_with_synthetic_images_set_what_can_be_detected() -> None:

@@ -66,9 +66,6 @@ FINGERPRINTS = Path(".snakemake/covidcxr_fingerprints.json")
 
 # The sections of the report, in the order of the rules that write them (see `section`).
 SECTIONS: list[str] = []
-# What sections show that are still written by the report itself.
-REPORT_TABLES: list[str] = []
-REPORT_FIGURES: list[str] = []
 
 
 def parts_of(classes):

@@ -115,6 +115,7 @@ rule fig2_synthetic:
         synthetic_images=f"{RUN}/images/synthetic.npy",
     output:
         **figure("fig2_synthetic", "CycleGAN", "2 Originals and translations"),
+        section=section("fig2_synthetic", when=SYNTHETIC),
     resources:
         **job(1000, 5),
     params:

@@ -2,7 +2,6 @@
 
 SCORES = f"{RUN}/tables/scores.csv"
 CLASSIFICATION = f"{RUN}/tables/classification.csv"
-TABLES = [SCORES]
 MATRIX = [f"{RUN}/{name}" for name in ("tables/matrix.csv", "figures/matrix.png")]
 # Features of unaltered images are in the bank already where it holds pooled features.
 WHOLE = f"{RUN}/features/{CONTROL}/" + (

@@ -364,7 +364,8 @@ def section_of(found: pd.DataFrame) -> Section:
                 "difference between the real classes for comparison, and the spread of the change "
                 "between patients. The line surrounds where half of the sources have lungs (masks "
                 "of phantoms, radiologists' boxes, else an estimate from the image).",
-                "Mean images before and after translation and maps of their differences.",
+                f"Of the squared change {share(value['common'])} is at the same place for all "
+                f"patients; what differs between them: {where}.",
             ),
         ),
         tables=(

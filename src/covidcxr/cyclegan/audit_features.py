@@ -522,9 +522,9 @@ def section_of(table: pd.DataFrame, neighbours: pd.DataFrame, random: Sequence[s
         ident="audit_features",
         title="Synthetic images in feature space",
         part="synthetic",
-        paragraphs=(
-            *feature_texts(table, random),
-            source_text(neighbours),
+        folded=True,
+        paragraphs=(source_text(neighbours), *feature_texts(table, random)),
+        method=(
             "No Fréchet distance is given: with fewer images than features the covariances that it "
             "compares are singular, and its bias is larger than what is to be measured. The kernel "
             "distance is unbiased at any number of images (Bińkowski et al. 2018, the kernel "
@@ -541,7 +541,7 @@ def section_of(table: pd.DataFrame, neighbours: pd.DataFrame, random: Sequence[s
                 "of the real images (at 1 and below, chance explains it). 'Target' are real "
                 "training images of the class, 'source' the images that were translated; bars are "
                 "95 % intervals.",
-                "Distribution of nearest-neighbour distances, and dot plots of two-sample tests.",
+                source_text(neighbours),
             ),
         ),
         tables=(

@@ -160,6 +160,7 @@ def section_of(found: pd.DataFrame) -> Section:
         ident="cycle_error",
         title="Translated there and back",
         part="synthetic",
+        folded=True,
         paragraphs=(
             f"Translated there and back, images differ from themselves by {listing(parts)}, mean "
             f"absolute difference. With noise of {NOISE:.0f} grey levels, which no eye sees, added "

@@ -11,6 +11,8 @@ from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_manifest, read_table
 from covidcxr.evaluate.style import figure_style, save_figure
+from covidcxr.report.formats import some
+from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator
 
 WIDTH = 7.0
@@ -26,6 +28,7 @@ def run(
     synthetic_images: str | Path,
     png: str | Path,
     svg: str | Path,
+    section: str | Path,
     seed: int,
 ) -> None:
     """Draw source images above their translations above real training images of the target class.
@@ -38,8 +41,8 @@ def run(
         `holdout.csv`; only training images are shown.
     synthetic, synthetic_images
         `synthetic.csv` and its images, uint8 [m, size, size].
-    png, svg
-        Figures to write.
+    png, svg, section
+        Figure to write, and its section.
     seed
         The run's seed; decides which images are shown.
 
@@ -66,6 +69,35 @@ def run(
     ]
     with figure_style():
         save_figure(draw_rows(rows), png, svg)
+    source = str(real["label"].iloc[sources[0]])
+    write_section(section, section_of(source, str(target), len(made)))
+
+
+def section_of(source: str, target: str, made: int) -> Section:
+    """Say what was made of what; `made` is the number of synthetic images."""
+    text = f"The CycleGAN made {some(made, f'{target} image')} of {source} training images."
+    return Section(
+        ident="translations",
+        title="Originals and translations",
+        part="synthetic",
+        paragraphs=(text,),
+        figures=(
+            SectionFigure(
+                "fig2_synthetic",
+                f"Training images of {source} (top), what the CycleGAN made of them (middle), and "
+                f"real training images of {target} (bottom).",
+                text,
+            ),
+            SectionFigure(
+                "cyclegan_samples",
+                f"Samples at the end of training. Rows from the top: {source}, translated to "
+                f"{target}, translated back, real {target}.",
+                f"{source} images, their translations and the way back, beside real {target}.",
+                folded=True,
+            ),
+        ),
+        tables=(SectionTable("losses", "Losses of the CycleGAN by step."),),
+    )
 
 
 def draw_rows(rows: Sequence[tuple[str, npt.NDArray[np.uint8]]]) -> Figure:

@@ -22,13 +22,10 @@ from covidcxr.report.formats import (
     difference,
     interval,
     listing,
-    p_value,
-    ratio,
     share,
     some,
-    table_of,
 )
-from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section
+from covidcxr.report.section import Check, Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator
 
 ALPHA, POWER = 0.05, 0.8
@@ -349,14 +346,11 @@ def section_of(
     reference = str(test["reference"].iloc[0])
     remedies = [arm for arm in test["arm"].unique() if arm not in (*synthetic, reference)]
     return Section(
-        ident="synthetic_effect",
+        ident="synthetic-effect",
         title="Whether the synthetic images help",
         part="synthetic",
-        paragraphs=(
-            *(finding(test, arm, reference, target, random) for arm in synthetic),
-            *(remedy_text(test, arm, remedy, target) for arm in synthetic for remedy in remedies),
-            *reach_texts(reach),
-        ),
+        paragraphs=tuple(finding(test, arm, reference, target, random) for arm in synthetic),
+        checks=(check(test, synthetic, reference),),
         method=(
             "A repeat has its own folds, first weights of every head, order of the batches, "
             "dropout and copied images. The test set, the CycleGAN, its images and the augmented "
@@ -365,7 +359,10 @@ def section_of(
             "though they rest on more images. 'Copied images' takes as many real training images "
             "of the class twice as there would be synthetic ones; 'class weights' weighs the loss "
             "instead. McNemar's exact test takes images as independent; the intervals resample "
-            "patients and repeats.",
+            "patients and repeats. Values are means over the repeats' own models, so they differ "
+            "from the accuracy of the ensembles in the section on performance.",
+            *(remedy_text(test, arm, remedy, target) for arm in synthetic for remedy in remedies),
+            *reach_texts(reach),
         ),
         figures=(
             SectionFigure(
@@ -373,7 +370,7 @@ def section_of(
                 f"Difference from training with {reference}, on the test set, in accuracy and in "
                 f"sensitivity to {target}. Points are means over the repeats, bars their 95 % "
                 "intervals by resampled patients and repeats, ticks the single repeats.",
-                "Dot plot of differences in accuracy and sensitivity with their intervals.",
+                check(test, synthetic, reference).text,
             ),
         ),
         tables=(
@@ -383,8 +380,6 @@ def section_of(
                 "alone classifies rightly when the repeats' probabilities are averaged, p is "
                 "McNemar's exact test on them, p holm corrected for all comparisons on the test "
                 "set; 'significant' counts repeats that reach p < 0.05 by themselves.",
-                table_of(table.drop(columns=["patients", "discordance"])),
-                folded=True,
             ),
             SectionTable("synthetic_effect_repeats", "Differences of the single repeats."),
             SectionTable("detectable_effect", "Smallest differences that the test set can show."),
@@ -395,30 +390,46 @@ def section_of(
 def finding(
     test: pd.DataFrame, arm: str, reference: str, target: str, random: Sequence[str]
 ) -> str:
-    """Say in one sentence what an arm with synthetic images does, whichever way it falls."""
+    """Say what an arm with synthetic images does, whichever way it falls."""
     own = test[(test["arm"] == arm) & (test["reference"] == reference)]
     verdicts = []
     for measure, part in own.groupby("measure", sort=False):
         raised, lowered = part[part["low"] > 0]["backbone"], part[part["high"] < 0]["backbone"]
         words = [
-            f"{what} it with {listing(backbones)}"
-            for what, backbones in (("raised", raised), ("lowered", lowered))
+            f"{what} with {listing(backbones)}"
+            for what, backbones in (("higher", raised), ("lower", lowered))
             if len(backbones)
         ]
         changes = [
-            f"{row['backbone']}{', random weights' if row['backbone'] in random else ''}: "
-            f"{ratio(row['reference_value'])} to {ratio(row['value'])}, {_difference(row)}, "
-            f"McNemar p = {p_value(row['p'])}"
+            f"{row['backbone']}{' (random weights)' if row['backbone'] in random else ''} "
+            f"{_difference(row)}"
             for row in part.to_dict("records")
         ]
         verdicts.append(
-            f"test {_measure(str(measure), target)}: "
-            + (listing(words) if words else "no change beyond chance with any backbone")
+            f"{_measure(str(measure), target)}: "
+            + (listing(words) if words else "no change beyond chance")
             + f" ({'; '.join(changes)})"
         )
     return (
-        f"Finding: over {some(own['repeats'].iloc[0], 'repeat')}, {arm} with its synthetic images "
-        f"against {reference} without, {'; '.join(verdicts)}."
+        f"{arm} with its synthetic images against {reference} without, differences over "
+        f"{some(own['repeats'].iloc[0], 'repeat')} on the test set. "
+        f"{'. '.join(text[:1].upper() + text[1:] for text in verdicts)}."
+    )
+
+
+def check(test: pd.DataFrame, synthetic: Sequence[str], reference: str) -> Check:
+    """Pass where synthetic images raise a measure beyond chance and lower none."""
+    own = test[test["arm"].isin(list(synthetic)) & (test["reference"] == reference)]
+    raised, lowered = own[own["low"] > 0], own[own["high"] < 0]
+    texts = [
+        f"{part['measure'].iloc[0]} {what} with {listing(dict.fromkeys(part['backbone']))}"
+        for found, what in ((raised, "higher"), (lowered, "lower"))
+        for _, part in found.groupby("measure", sort=False)
+    ]
+    text = listing(texts) if texts else "no gain beyond chance with any backbone"
+    passed = len(raised) and not len(lowered)
+    return Check(
+        "Synthetic images", "pass" if passed else "warning", f"{text[:1].upper()}{text[1:]}."
     )
 
 
@@ -451,10 +462,11 @@ def reach_texts(reach: pd.DataFrame) -> list[str]:
             for row in own.dropna(subset="detectable").to_dict("records")
         ]
         texts.append(
-            f"Minimum detectable difference, {measure}, {some(n, 'image')}: {share(best)} with "
-            "80 % power (McNemar's exact test, two-sided, 0.05) where the better model loses no "
-            "image, and, at the share of images on which the arms were seen to differ, "
-            f"{listing(seen) if seen else 'none'}; below {share(fewest)} ({count(fewest * n)} "
-            "images, all in favour of one) no result can be significant."
+            f"Minimum detectable difference in {measure} with {some(n, 'image')}, 80 % power "
+            "(McNemar's exact test, two-sided, 0.05): "
+            + ("none" if np.isnan(best) else share(best))
+            + " where the better model loses no image; at the share of images on which the arms "
+            f"differed: {listing(seen) if seen else 'none'}. Below {share(fewest)} "
+            f"({count(fewest * n)} images, all in favour of one) no result can be significant."
         )
     return texts

@@ -57,9 +57,6 @@ class Run:
     collections: pd.DataFrame = field(default_factory=pd.DataFrame)
     sections: Sequence[Section] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
-    # Of sections that no step writes yet.
-    synthetic: pd.DataFrame = field(default_factory=pd.DataFrame)
-    losses: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def classes(self) -> list[str]:

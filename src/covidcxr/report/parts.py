@@ -115,16 +115,16 @@ def flow(run: Run) -> tuple[FlowBox, ...]:
         kept = listed - absent - len(images) - int(unusable.sum())
         boxes = [
             FlowBox("Listed in the collections", listed),
-            FlowBox("No file here", absent, left_out=True),
+            FlowBox("No file here", absent, kind="left out"),
         ]
         not_sampled = ("outside the filters, or not sampled",)
     if not boxes and missing:
-        boxes = [FlowBox("No file here", missing, left_out=True)]
+        boxes = [FlowBox("No file here", missing, kind="left out")]
     if len(unusable):
         details = tuple(f"{count(n)} {str(name).replace('_', ' ')}" for name, n in unusable.items())
-        boxes.append(FlowBox("Quarantined", int(unusable.sum()), details, left_out=True))
+        boxes.append(FlowBox("Quarantined", int(unusable.sum()), details, kind="left out"))
     if len(run.collections):
-        boxes.append(FlowBox("Excluded", max(kept, 0), not_sampled, left_out=True))
+        boxes.append(FlowBox("Excluded", max(kept, 0), not_sampled, kind="left out"))
     return (
         *boxes,
         FlowBox("Sampled", len(images), _by_class(images, run)),
@@ -138,7 +138,7 @@ def flow(run: Run) -> tuple[FlowBox, ...]:
                 else "",
             ),
         ),
-        FlowBox("Test", len(test), _by_class(test, run)),
+        FlowBox("Test", len(test), _by_class(test, run), kind="branch"),
     )
 
 
@@ -226,6 +226,7 @@ def data_limits(run: Run) -> list[Limit]:
             )
         )
     found += [Limit(text) for text in _limits_of_classes(run.manifest, run.classes)]
+    found += [Limit(text) for text in _limits_of_synthetic(run)]
     if facts.mirror_used(config):
         found.append(
             Limit(
@@ -265,6 +266,24 @@ def _limits_of_classes(manifest: pd.DataFrame, classes: list[str]) -> list[str]:
     ]
     if apart:
         found.append(f"Known ages do not overlap: {'; '.join(apart)}. Age alone separates them.")
+    return found
+
+
+def _limits_of_synthetic(run: Run) -> list[str]:
+    used = [name for name, a in run.config["augmentations"].items() if a["synthetic"]]
+    cyclegan, found = run.config["cyclegan"], []
+    if used and not cyclegan["per_fold"]:
+        found.append(
+            "The CycleGAN learned from the training images of all folds, so the out-of-fold scores "
+            f"of {listing(used)} are not independent of it; the test scores are."
+        )
+    target = cyclegan["target_class"]
+    both = run.manifest[run.manifest["label"].isin([cyclegan["source_class"], target])]
+    if used and target in facts.confounded_classes(both):
+        found.append(
+            "The CycleGAN translates whatever separates its two classes; these share no source, so "
+            "that is also what is typical of each source."
+        )
     return found
 
 

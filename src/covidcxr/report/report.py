@@ -20,7 +20,6 @@ from covidcxr.data.tables import read_manifest, read_split, read_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
 from covidcxr.provenance import commit
-from covidcxr.report import sections as unmoved
 from covidcxr.report.facts import Run
 from covidcxr.report.formats import count, listing
 from covidcxr.report.parts import MAKERS, STUDY
@@ -92,9 +91,6 @@ def run(
         ),
         sections=[read_section(path) for path in sections],
         versions=installed_versions(),
-    )
-    known = replace(
-        known, sections=[*known.sections, *unmoved.made(known, [Path(path) for path in shown])]
     )
     for place, make in enumerate(MAKERS):
         before, after = known.sections[:place], known.sections[place:]

@@ -64,13 +64,14 @@ class KeyRow:
 class FlowBox:
     """A box of a flow diagram: what is in it, how many images, and of what they are.
 
-    `left_out` draws it beside the flow: images that go no further.
+    `kind` is `step` for a box further on, `left out` for images that go no further, `branch` for a
+    part beside the last step; these two stand below the step before them.
     """
 
     title: str
     images: int
     details: tuple[str, ...] = ()
-    left_out: bool = False
+    kind: Literal["step", "left out", "branch"] = "step"
 
 
 @dataclass(frozen=True)
