@@ -253,7 +253,7 @@ def test_no_fall_is_no_warning():
 
 
 def test_tables_of_external_sets_have_a_dash_for_what_is_undefined():
-    beside, films, _ = section().tables
+    beside, films = section().tables
     assert beside.table is not None
     row = dict(zip([c.label for c in beside.table.columns], beside.table.rows[0], strict=True))
     assert row["normal"] == "–"

@@ -1,9 +1,8 @@
 """Are two models really different on the test set? McNemar's test, and the paired difference."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +17,11 @@ from covidcxr.evaluate.bootstrap import REPLICATES, Statistic, share_of
 from covidcxr.evaluate.models import KIND, Kind, by_kind, ensembles, model_text, of_study
 from covidcxr.logs import progress
 from covidcxr.report.formats import (
-    THIN,
     difference,
     interval,
-    interval_of,
     listing,
     p_value,
     some,
-    table_of,
 )
 from covidcxr.report.section import Section, SectionTable, write_section
 from covidcxr.seeding import generator
@@ -174,44 +170,12 @@ def section_of(pairs: pd.DataFrame, best: Kind) -> Section:
         paragraphs=(" ".join(texts),),
         tables=(
             SectionTable(
-                "head_gain",
-                "What the network adds: its accuracy minus that of a logistic regression on the "
-                f"pooled features of the same backbone, with its 95{THIN}% interval.",
-                table_of(_shown(logistic), LABELS, FORMS),
-            ),
-            SectionTable(
                 "comparisons",
                 "Every pair of ensembles: images that only one of the two gets right, the "
-                "difference of their accuracies, and McNemar's exact test.",
-                table_of(_shown(pairs), LABELS, FORMS),
-                folded=True,
+                "difference of their accuracies with its interval, and McNemar's exact test.",
             ),
         ),
     )
-
-
-LABELS = {
-    "only_first": "Only the first right",
-    "only_second": "Only the second right",
-    "p": "p",
-    "p_holm": "p, Holm",
-}
-FORMS: dict[str, Callable[[Any], str]] = {"p": p_value, "p_holm": p_value, "difference": str}
-
-
-def _shown(pairs: pd.DataFrame) -> pd.DataFrame:
-    columns = ["only_first", "only_second", "difference", "p", "p_holm"]
-    found = pairs[columns].assign(difference=_differences(pairs))
-    for place, (name, side) in enumerate((("first", FIRST), ("second", SECOND))):
-        found.insert(
-            place, name, [model_text(*kind) for kind in pairs[side].itertuples(index=False)]
-        )
-    return found
-
-
-def _differences(pairs: pd.DataFrame) -> list[str]:
-    renamed = pairs.rename(columns={"low": "difference_low", "high": "difference_high"})
-    return interval_of(renamed, "difference", difference)
 
 
 def _best_texts(pairs: pd.DataFrame, best: Kind) -> list[str]:

@@ -213,16 +213,6 @@ def section_of(table: pd.DataFrame, counts: pd.DataFrame, classes: Sequence[str]
                     {"reasons": "Why"},
                 ),
             ),
-            SectionTable(
-                "external_folds",
-                "Every fold’s model on external sets",
-                table_of(
-                    with_model(table).assign(
-                        fold=table["model"].to_numpy(), accuracy=interval_of(table, "accuracy")
-                    )[["set", "model", "fold", "n", "accuracy"]]
-                ),
-                folded=True,
-            ),
         ),
     )
 
