@@ -46,6 +46,7 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "comparisons": 1,
         "calibration": 1,
         "operating_point": 1,
+        "within_source": 1,
         "split_comparison": 1,
         "attributes": 1,
         "confounding": 1,

@@ -17,7 +17,13 @@ from .conftest import TINY, Workflow
 
 Config = dict[str, Any]
 
-UNCERTAINTY = {"intervals": 1, "comparisons": 1, "calibration": 1, "operating_point": 1}
+UNCERTAINTY = {
+    "intervals": 1,
+    "comparisons": 1,
+    "calibration": 1,
+    "operating_point": 1,
+    "within_source": 1,
+}
 SCORES = {
     "predictions": 1,
     "scores": 1,
@@ -185,6 +191,7 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
             "confounding": 1,
             "calibration": 1,
             "operating_point": 1,
+            "within_source": 1,
             "audit_features": 1,
             "audit_changes": 1,
             "synthetic_effect": 1,

@@ -158,6 +158,30 @@ rule operating_point:
         "../scripts/run.py"
 
 
+rule within_source:
+    input:
+        predictions=PREDICTIONS,
+        tables=[
+            f"{RUN}/data/manifest.csv",
+            *expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
+        ],
+    output:
+        **figure("within_source", "Models", "Within one source"),
+        table=table("within_source", "Measures within one source"),
+        section=section("within_source"),
+    resources:
+        **job(1000, 15),
+    params:
+        classes=CLASSES,
+        target=operating_class(config),
+        seed=config["seed"],
+        step=step("evaluate/within_source"),
+    message:
+        "Measuring the ensembles with the source held fixed"
+    script:
+        "../scripts/run.py"
+
+
 rule split_comparison:
     input:
         clean=expand(
