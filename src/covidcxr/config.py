@@ -271,6 +271,7 @@ def _check_references(config: Mapping[str, Any]) -> None:
                 f"'sources' defines {', '.join(sources)}"
             )
     _check_populations(config)
+    _check_scores(config)
     test = config["split"]["test"]
     if isinstance(test, dict) and set(test) != set(classes):
         raise InputError(
@@ -324,6 +325,32 @@ def _check_references(config: Mapping[str, Any]) -> None:
             f"config key 'explain.augmentation': '{shown}' is no augmentation; "
             f"'augmentations' defines {', '.join(config['augmentations'])}"
         )
+
+
+def _check_scores(config: Mapping[str, Any]) -> None:
+    scores, sources = config["scores"], config["sources"]
+    for name, spec in scores.items():
+        if spec["source"] not in sources:
+            raise InputError(
+                f"config key 'scores.{name}.source': no source is called '{spec['source']}'; "
+                f"'sources' defines {', '.join(sources)}"
+            )
+        teacher = spec["learned_with"]
+        if teacher is not None and not (teacher in scores and scores[teacher]["zones"]):
+            raise InputError(
+                f"config key 'scores.{name}.learned_with': '{teacher}' is no score with zones"
+            )
+        strange = set(spec["zones"]) - set(spec["readers"])
+        if strange:
+            raise InputError(
+                f"config key 'scores.{name}.zones': '{min(strange)}' is none of `readers`"
+            )
+    for backbone in config["severity"]["backbones"] or []:
+        if backbone not in config["backbones"]:
+            raise InputError(
+                f"config key 'severity.backbones': '{backbone}' is no backbone of this run; "
+                f"'backbones' lists {', '.join(config['backbones'])}"
+            )
 
 
 def _check_populations(config: Mapping[str, Any]) -> None:

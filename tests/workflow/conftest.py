@@ -42,6 +42,16 @@ TINY: Config = {
     "training": {"epochs": 2},
     "explain": {"images": 2},
     "repeats": 1,
+    "scores": {
+        "extent": {
+            "source": "phantoms",
+            "readers": {"truth": "extent"},
+            "range": [0, 6],
+            "zones": {"truth": [f"zone_{k}" for k in range(1, 7)]},
+            "zone_range": [0, 1],
+        }
+    },
+    "severity": {"layers": {"MobileNet": "conv_pw_3_relu"}},
     "performance": {"threads": 1},
     "cyclegan": {
         "image_size": 32,

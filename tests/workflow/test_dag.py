@@ -138,6 +138,17 @@ def test_an_external_set_is_scored_by_every_model(workflow: Workflow) -> None:
     assert Counter(jobs) - Counter(before) == EXTERNAL | {"fetch": 1}
 
 
+def test_scores_add_their_own_steps_and_leave_the_classifiers_as_they_are(
+    workflow: Workflow,
+) -> None:
+    scores = yaml.safe_load((REPOSITORY / "config/severity.yaml").read_text())
+    jobs, study = workflow.planned(STUDY | scores), workflow.planned(STUDY)
+    added = {"score_table": 2, "severity_images": 1, "images": 1, "severity": 1}
+    added |= {"severity_features": 3, "severity_model": 9}
+    assert Counter(jobs) - Counter(study) == added
+    assert not Counter(study) - Counter(jobs)
+
+
 def test_the_target_export_makes_all_backbones_where_the_run_lists_none(
     workflow: Workflow,
 ) -> None:

@@ -64,6 +64,7 @@ ALL_IMAGES = (
     | SPLIT
     | {"features": 2, "lungs": 1, "control_features": 2}
 )
+SEVERITY = {"severity_features": 1, "severity_model": 1, "severity": 1}
 
 
 def changed(change: Callable[[Config], object]) -> Config:
@@ -81,6 +82,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             c["weights"].update(MobileNetV2="random"),
         ),
         {"backbone": 1, "features": 2, "train": 4}
+        | SEVERITY
         | ON_FEATURES
         | {"audit_features": 1}
         | REPEATS
@@ -142,7 +144,7 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
     ),
     "phantoms drawn otherwise": (
         lambda c: c["sources"]["phantoms"].update(difficulty=0.9),
-        {"phantoms": 1} | ALL_IMAGES,
+        {"phantoms": 1, "severity_images": 1} | ALL_IMAGES | {"images": 3} | SEVERITY,
     ),
     "an external set of a source of its own added": (
         lambda c: (
@@ -159,6 +161,10 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
             "leakage": 1,
         }
         | SCORES,
+    ),
+    "published figures beside a score": (
+        lambda c: c["scores"]["extent"].update(published={"mae": 1.0, "source": "Others"}),
+        {"severity": 1, "benchmarks": 1, "report": 1},
     ),
     "title of the report": (lambda c: c.update(title="Other"), {"report": 1}),
     "threads": (lambda c: c.update(performance={"threads": 2}), {"report": 1}),
@@ -196,6 +202,7 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
             "audit_changes": 1,
             "synthetic_effect": 1,
             "fig5_confusion": 1,
+            "severity": 1,
             "benchmarks": 1,
             "report": 1,
         }

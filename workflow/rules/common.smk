@@ -88,7 +88,7 @@ def sources_of_study():
         used.add(config["timeline"]["source"])
     elsewhere = {
         source for name in config["external"] for source in sources_of_set(name)
-    }
+    } | {spec["source"] for spec in config["scores"].values()}
     return {
         name: options
         for name, options in config["sources"].items()
@@ -137,6 +137,7 @@ def filters_of(wildcards):
         parts.append(config["timeline"])
     for chosen in config["external"].values():
         parts += parts_of(chosen)
+    parts += config["scores"].values()
     return [part["where"] for part in parts if part["source"] == wildcards.source]
 
 
@@ -194,6 +195,8 @@ def transform_of(name):
     if transform["function"]:
         transform["code"] = code_digest(transform["function"].rpartition(":")[0])
     return transform
+
+
 PLAIN = [
     name
     for name, settings in config["augmentations"].items()

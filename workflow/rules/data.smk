@@ -149,7 +149,7 @@ rule images:
     output:
         images=update(f"{RUN}/images/{{cohort}}.npy"),
     wildcard_constraints:
-        cohort=r"manifest|timeline|external/\w+",
+        cohort=r"manifest|timeline|severity|external/\w+",
     threads: 2
     resources:
         **job(2000, 30),

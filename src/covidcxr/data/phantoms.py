@@ -62,11 +62,14 @@ class Phantom:
     lesion_mask : bool array, shape (size, size)
         Opacities inside the lungs, where their shape exceeds half its full strength; it does not
         depend on their contrast.
+    zones : float array, shape (6,)
+        Share of each zone that opacities cover, see `zone_shares`.
     """
 
     image: NDArray[np.uint8]
     lung_mask: Mask
     lesion_mask: Mask
+    zones: Array
 
 
 @dataclass(frozen=True)
@@ -334,8 +337,24 @@ def render(patient: Patient, visit: Visit, size: int) -> Phantom:
     attenuation = np.maximum(attenuation, 0)
 
     lung_mask = chest.visible > 0.5
-    image = _expose(attenuation, visit, pose)
-    return Phantom(image, lung_mask, (shape > 0.5) & lung_mask)
+    lesion_mask = (shape > 0.5) & lung_mask
+    zones = zone_shares(lung_mask, lesion_mask, x > 0)
+    return Phantom(_expose(attenuation, visit, pose), lung_mask, lesion_mask, zones)
+
+
+def zone_shares(lung_mask: Mask, lesion_mask: Mask, left: Mask) -> Array:
+    """Return the share of each zone of the lungs that lesions cover, shape (6,).
+
+    Zones are thirds of a lung's height: upper, middle, lower of the patient's right lung, then of
+    the left, whose side of the body `left` marks.
+    """
+    shares = []
+    for side in (~left, left):
+        lung = lung_mask & side
+        rows = np.flatnonzero(lung.any(axis=1))
+        level = (np.arange(len(lung)) - rows[0]) * 3 // (rows[-1] + 1 - rows[0])
+        shares += [lesion_mask[lung & (level == k)[:, None]].mean() for k in range(3)]
+    return np.array(shares)
 
 
 class _Pose:
@@ -719,8 +738,9 @@ def run(folder: str | Path, *, settings: Mapping[str, Any], seed: int) -> None:
     folder
         Folder to write. `metadata.csv`, one row an image: `filename` (in `images`), `patient_id`,
         `diagnosis`, `view`, `day`, `age`, `sex`, `subtype` (the lobe of a pneumonia), `severity`
-        (0..1), `license`. `images/<stem>.png`, `images/masks/<stem>_lung.png` and
-        `images/masks/<stem>_lesion.png` (0 or 255), all 8-bit grayscale.
+        (0..1), `extent` (0..6: the sum of `zone_1`... `zone_6`, see `zone_shares`), `license`.
+        `images/<stem>.png`, `images/masks/<stem>_lung.png` and `images/masks/<stem>_lesion.png`
+        (0 or 255), all 8-bit grayscale.
     settings
         The source's entry in the config: `patients` of each diagnosis (patient `timeline`,
         COVID-19, three days, comes on top); `image_size`, the side in pixels; `difficulty`: 0 shows
@@ -758,6 +778,8 @@ def run(folder: str | Path, *, settings: Mapping[str, Any], seed: int) -> None:
                     "sex": patient.sex,
                     "subtype": patient.lesions.lobe,
                     "severity": round(severity(patient, visit), 3),
+                    "extent": round(float(phantom.zones.sum()), 3),
+                    **{f"zone_{k + 1}": round(float(v), 3) for k, v in enumerate(phantom.zones)},
                     "license": LICENSE,
                 }
             )

@@ -18,6 +18,8 @@ log = logging.getLogger("covidcxr")
 SEPARATORS = ",;\t|"
 EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 """How the files of new and old spreadsheet programs begin."""
+COMMENTS = re.compile(r"(?:##[^\n]*\n)+")
+"""Lines above the header that say what a table is, as some public ones have."""
 UNKNOWN = {"", "nan", "na", "n/a", "none", "null", "unknown", "?", "-"}
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 SHOWN = 5
@@ -33,7 +35,8 @@ def read_spreadsheet(
     """Read a table as text: separated by comma, semicolon, tab or |, in any encoding, or Excel's.
 
     Names of columns may differ in case, blanks and signs (`Patient ID` is `patient_id`). Empty
-    lines and empty cells behind the last column are passed over, columns without a name ignored.
+    lines, lines above the header that begin with `##`, and empty cells behind the last column are
+    passed over, columns without a name ignored.
 
     Returns
     -------
@@ -164,6 +167,10 @@ def _text(path: Path, content: bytes) -> str:
 
 def _separated(path: Path, text: str, known: Sequence[str]) -> Cells:
     """Split text into rows; the separator is that under which the first line names most columns."""
+    # Left as empty lines, so that rows keep their numbers.
+    comments = COMMENTS.match(text)
+    if comments:
+        text = "\n" * comments[0].count("\n") + text[comments.end() :]
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")
     given = re.fullmatch(r"\s*\"?sep=(.)\"?\s*", first, re.IGNORECASE)

@@ -1,0 +1,142 @@
+"""Readers' scores of films, from the public tables and from anybody's own."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from covidcxr.data.spreadsheet import numbers, read_spreadsheet, refuse_rows
+from covidcxr.errors import InputError
+from covidcxr.severity.zones import ZONES
+
+log = logging.getLogger("covidcxr")
+
+TOTAL = "total"
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Where the scores of films stand, and what values they can have.
+
+    Attributes
+    ----------
+    key
+        Column that names the film.
+    readers
+        Column of each reader's score.
+    zones
+        Columns of each reader's six zones, in the order of `ZONES`; empty where zones are not
+        scored.
+    range, zone_range
+        Lowest and highest value of the score, and of a zone.
+    """
+
+    key: str
+    readers: Mapping[str, str]
+    range: tuple[float, float]
+    zones: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    zone_range: tuple[float, float] = (0, 3)
+
+
+def read_scores(path: str | Path, layout: ScoreTable) -> pd.DataFrame:
+    """Read the scores of films.
+
+    An empty cell is a score that was not given; a film without any is left out.
+
+    Returns
+    -------
+    DataFrame: key (str), reader (str), zone (`total` or one of `ZONES`), value (float), one row a
+    score.
+
+    Raises
+    ------
+    InputError
+        The table cannot be read, lacks a column, names a film twice or none, or holds a value that
+        is no number or lies outside its range; names the rows.
+    """
+    columns = {(reader, TOTAL): (column, layout.range) for reader, column in layout.readers.items()}
+    for reader, names in layout.zones.items():
+        for zone, column in zip(ZONES, names, strict=True):
+            columns[reader, zone] = (column, layout.zone_range)
+    wanted = list(dict.fromkeys(column for column, _ in columns.values()))
+    rows = read_spreadsheet(path, [layout.key, *wanted])
+    keys = rows[layout.key]
+    refuse_rows(keys == "", path, f"{layout.key} is empty")
+    problem = f"{layout.key} {{}} is a film that an earlier row names"
+    refuse_rows(keys.duplicated(), path, problem, keys)
+    parts = [
+        pd.DataFrame(
+            {"key": keys, "reader": reader, "zone": zone}
+            | {"value": numbers(rows[column], path, *limits)}
+        )
+        for (reader, zone), (column, limits) in columns.items()
+    ]
+    return pd.concat(parts).dropna(subset="value").reset_index(drop=True)
+
+
+def match_films(scores: pd.DataFrame, candidates: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """Give the scores of a source's films the films' ids; others are left out, and counted.
+
+    A film is named by its key in the source, or by the name of its file where that is unique.
+
+    Parameters
+    ----------
+    scores
+        As `read_scores` returns them.
+    candidates
+        The source's films, `key` and `image_id`.
+
+    Returns
+    -------
+    `scores` with `image_id` in place of `key`.
+
+    Raises
+    ------
+    InputError
+        No score is of a film of the source, or two rows are of one film.
+    """
+    by_name = candidates.assign(name=[Path(key).name for key in candidates["key"]])
+    by_name = by_name[~by_name["name"].duplicated(keep=False)]
+    ids = dict(zip(by_name["name"], by_name["image_id"], strict=True))
+    ids |= dict(zip(candidates["key"], candidates["image_id"], strict=True))
+    found = scores["key"].map(ids)
+    if found.isna().all():
+        example = scores["key"].iloc[0] if len(scores) else "none"
+        raise InputError(
+            f"{path}: no row names a film of its source (the first names {example!r}); name films "
+            "as the source does, or by their files' names"
+        )
+    lost = scores.loc[found.isna(), "key"].unique()
+    if len(lost):
+        log.warning(
+            "%s: %d films are not in the source or pass no filter, and are left out (%s, ...)",
+            path,
+            len(lost),
+            lost[0],
+        )
+    matched = scores.assign(image_id=found).dropna(subset="image_id")
+    twice = matched.duplicated(["image_id", "reader", "zone"])
+    if twice.any():
+        raise InputError(
+            f"{path}: {matched.loc[twice, 'key'].iloc[0]!r} and another row name the same film; "
+            "keep one of them"
+        )
+    return matched[["image_id", "reader", "zone", "value"]].reset_index(drop=True)
+
+
+def reference(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean over the readers of each film's score.
+
+    Parameters
+    ----------
+    scores
+        image_id, reader, zone, value of one score.
+
+    Returns
+    -------
+    DataFrame: a row a film (index image_id), columns `total` and, where zones are scored, `ZONES`.
+    """
+    mean = scores.groupby(["image_id", "zone"])["value"].mean().unstack("zone")
+    return mean[[column for column in (TOTAL, *ZONES) if column in mean]]

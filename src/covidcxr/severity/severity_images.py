@@ -1,0 +1,84 @@
+"""The images that readers have scored."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from covidcxr.data.examination import Examiner
+from covidcxr.data.linked import merged_names
+from covidcxr.data.sampling import Sampler, list_candidates, write_excluded
+from covidcxr.data.source import filter_candidates
+from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
+from covidcxr.errors import InputError
+from covidcxr.severity.scores import ScoreTable, match_films, read_scores
+
+log = logging.getLogger("covidcxr")
+
+SCORE_COLUMNS = ["image_id", "score", "reader", "zone", "value"]
+UNKNOWN = "unknown"
+
+Spec = Mapping[str, Any]
+
+
+def run(
+    folders: Sequence[str | Path],
+    images: str | Path,
+    scores: str | Path,
+    excluded: str | Path,
+    *,
+    sources: Mapping[str, Spec],
+    specs: Mapping[str, Spec],
+) -> None:
+    """Find the images of all scores, examine them, write them and what was read of them.
+
+    Parameters
+    ----------
+    folders
+        Of the sources whose files the workflow fetches or makes, each named as its source.
+    images
+        Table to write, by `MANIFEST`; `label` is the diagnosis. An image that repeats another is
+        left out, and patients who share an image are one, as in the study.
+    scores
+        Table to write: image_id, score, reader, zone (`total` or a zone), value.
+    excluded
+        Table to write: images left out, with the reason.
+    sources
+        As in the config.
+    specs
+        The config's `scores`, `table` being the path of each and `key` its column.
+
+    Raises
+    ------
+    InputError
+        A table cannot be read or does not fit its source, or no image is left.
+    """
+    candidates = list_candidates(sources, folders, {spec["source"] for spec in specs.values()})
+    scored = pd.concat([_scores_of(name, spec, candidates) for name, spec in specs.items()])
+    wanted = set(scored["image_id"])
+    every = pd.concat(candidates.values())
+    rows = every[every["image_id"].isin(wanted)]
+    rows = rows.assign(label=rows["diagnosis"].mask(rows["diagnosis"] == "", UNKNOWN))
+    sampler = Sampler(Examiner())
+    fit = sampler.sample(rows)
+    write_excluded(sampler.left_out(), excluded)
+    if fit.empty:
+        raise InputError(f"no image with a score can be used; {excluded} says why")
+    patients = fit["source"] + ":" + fit["patient_id"]
+    merged = merged_names(patients, sampler.links)
+    fit = fit.assign(patient_id=patients.replace(merged))
+    log.info("%d images of %d patients", len(fit), fit["patient_id"].nunique())
+    usable = scored["image_id"].isin(set(fit["image_id"]))
+    write_table(scored.loc[usable, SCORE_COLUMNS], scores)
+    write_table(fit[MANIFEST_COLUMNS], images)
+
+
+def _scores_of(name: str, spec: Spec, candidates: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    layout = ScoreTable(
+        spec["key"], spec["readers"], spec["range"], spec["zones"], spec["zone_range"]
+    )
+    read = read_scores(spec["table"], layout)
+    films = filter_candidates(candidates[spec["source"]], spec["where"])
+    return match_films(read, films, spec["table"]).assign(score=name)

@@ -1,0 +1,161 @@
+"""Severity: readers' scores learned from the zones of the lungs."""
+
+from covidcxr.severity.score_table import PUBLIC as PUBLIC_SCORES
+from covidcxr.severity.score_table import mirrored as mirrored_scores
+
+SCORES = config["scores"]
+SEVERITY = f"{RUN}/severity/{{backbone}}"
+
+
+localrules:
+    score_table,
+
+
+def own_table(source):
+    """The table of a source itself, and its column that names the image."""
+    options = config["sources"][source]
+    if "table" in options:
+        return options["table"], "path"
+    [folder] = folders_of({source: options})
+    return f"{folder}/metadata.csv", "filename"
+
+
+def part_of(spec, *keys):
+    """A part of a score's entry in the config, so that a step depends on what it reads."""
+    return {key: spec[key] for key in keys}
+
+
+def score_table_of(spec):
+    """Path of the table of a score, and its column that names the image."""
+    table, key = own_table(spec["source"])
+    if spec["table"]:
+        fetched = f"{RESOURCES}/scores/{spec['table']}.csv"
+        table = fetched if spec["table"] in PUBLIC_SCORES else spec["table"]
+        key = "filename"
+    return {"table": table, "key": spec["key"] or key}
+
+
+SCORED_SOURCES = {
+    spec["source"]: config["sources"][spec["source"]] for spec in SCORES.values()
+}
+
+
+rule score_table:
+    output:
+        table=update(f"{RESOURCES}/scores/{{name}}.csv"),
+    wildcard_constraints:
+        name="|".join(PUBLIC_SCORES),
+    retries: 2
+    resources:
+        **job(500, 10),
+    params:
+        mirror=config["mirror"],
+        content=lambda wildcards: mirrored(*mirrored_scores(wildcards.name)),
+        step=step("severity/score_table"),
+    message:
+        "Fetching the scores {wildcards.name}"
+    script:
+        "../scripts/run.py"
+
+
+rule severity_images:
+    input:
+        lambda wildcards: own_files_of(SCORED_SOURCES),
+        lambda wildcards: [
+            score_table_of(spec)["table"] for spec in SCORES.values() if spec["table"]
+        ],
+        folders=folders_of(SCORED_SOURCES),
+    output:
+        images=update(f"{RUN}/data/severity.csv"),
+        scores=update(f"{RUN}/data/severity_scores.csv"),
+        excluded=update(f"{RUN}/data/severity_excluded.csv"),
+    resources:
+        **job(2000, 30),
+    params:
+        sources=SCORED_SOURCES,
+        specs={
+            name: part_of(
+                spec, "source", "readers", "range", "zones", "zone_range", "where"
+            )
+            | score_table_of(spec)
+            for name, spec in SCORES.items()
+        },
+        content=lambda wildcards: content_of(SCORED_SOURCES),
+        step=step("severity/severity_images"),
+    message:
+        "Finding the images that readers have scored"
+    script:
+        "../scripts/run.py"
+
+
+rule severity_features:
+    input:
+        # Part of what the step computes, like its code, but no code.
+        lambda wildcards: LUNG_BOXES,
+        backbone=f"{RUN}/backbones/{{backbone}}.keras",
+        images=f"{RUN}/images/severity.npy",
+    output:
+        features=update(f"{SEVERITY}/zones.npy"),
+    threads: THREADS
+    resources:
+        **job(4000, 60, gpu=1),
+    params:
+        layer=lambda wildcards: config["severity"]["layers"].get(wildcards.backbone),
+        step=step("severity/severity_features"),
+    message:
+        "{wildcards.backbone}: features of the zones of the lungs"
+    script:
+        "../scripts/run.py"
+
+
+rule severity_model:
+    input:
+        features=f"{SEVERITY}/zones.npy",
+        images=f"{RUN}/data/severity.csv",
+        scores=f"{RUN}/data/severity_scores.csv",
+    output:
+        predictions=update(f"{SEVERITY}/{{score}}.csv"),
+        model=update(f"{SEVERITY}/{{score}}.joblib"),
+    wildcard_constraints:
+        score="|".join(SCORES) or "(?!)",
+    resources:
+        **job(2000, 30),
+    params:
+        spec=lambda wildcards: part_of(
+            SCORES[wildcards.score], "range", "zone_range", "zones", "learned_with"
+        ),
+        layer=lambda wildcards: config["severity"]["layers"].get(wildcards.backbone),
+        size=config["image_size"],
+        seed=config["seed"],
+        step=step("severity/severity_model"),
+    message:
+        "{wildcards.backbone}: learning {wildcards.score}"
+    script:
+        "../scripts/run.py"
+
+
+rule severity:
+    input:
+        predictions=expand(
+            f"{SEVERITY}/{{score}}.csv",
+            backbone=config["severity"]["backbones"] or BACKBONES,
+            score=SCORES,
+        ),
+        scores=f"{RUN}/data/severity_scores.csv",
+    output:
+        **figure("fig_severity", "Severity", "Severity against readers"),
+        table=table("severity", "Severity"),
+        section=section("severity", when=SCORES),
+    resources:
+        **job(2000, 20),
+    params:
+        specs={
+            name: part_of(spec, "range", "zones", "published")
+            for name, spec in SCORES.items()
+        },
+        seed=config["seed"],
+        step=step("severity/severity"),
+    message:
+        "Holding predicted severity against the readers"
+    script:
+        "../scripts/run.py"
