@@ -99,7 +99,7 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
         ),
         (lambda c: c["cyclegan"].update(target_class="flu"), r"'cyclegan\.target_class': 'flu'"),
         (lambda c: c.update(operating_point={"class": "flu"}), r"'operating_point\.class': 'flu'"),
-        (lambda c: c["augmentations"].update(logistic={}), r"'logistic' does not match"),
+        (lambda c: c["augmentations"].update(none={}), r"'none' does not match"),
         (lambda c: c.update(explain={"augmentation": "v9"}), r"'explain\.augmentation': 'v9'"),
         (
             lambda c: c.update(external={"x": {"normal": [{"source": "y"}]}}),
