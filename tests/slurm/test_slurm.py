@@ -49,10 +49,13 @@ def run_id_of(output: str) -> str:
     return found.group(1)
 
 
-def fail(workflow: Workflow, adapter: str, condition: str) -> None:
+def fail(workflow: Workflow, rule: str, condition: str) -> None:
     """Make a rule fail where the condition on `snakemake.resources` and the like holds."""
-    path = workflow.folder / "workflow/scripts" / adapter
-    path.write_text(f'if {condition}:\n    raise MemoryError("too little")\n' + path.read_text())
+    path = workflow.folder / "workflow/scripts/run.py"
+    failure = (
+        f'if snakemake.rule == "{rule}" and {condition}:\n    raise MemoryError("too little")\n'
+    )
+    path.write_text(failure + path.read_text())
 
 
 def tables_and_predictions(workflow: Workflow) -> dict[str, bytes]:
@@ -135,7 +138,7 @@ def test_downloads_run_where_snakemake_runs_as_compute_nodes_may_have_no_interne
 def test_a_job_that_ran_out_of_memory_gets_more_at_the_next_attempt(
     slurm_workflow: SlurmWorkflow, cluster: Cluster
 ) -> None:
-    fail(slurm_workflow, "features/backbone.py", "snakemake.resources.mem_mb < 6000")
+    fail(slurm_workflow, "backbone", "snakemake.resources.mem_mb < 6000")
     status, output = slurm_workflow.submit(TINY, "results/tiny/backbones/MobileNet.keras")
     assert status == 0, output
     rows = submissions_of(output, cluster)
@@ -148,7 +151,7 @@ def test_a_job_that_ran_out_of_memory_gets_more_at_the_next_attempt(
 def test_a_job_that_keeps_failing_is_reported_with_its_log(
     slurm_workflow: SlurmWorkflow, cluster: Cluster
 ) -> None:
-    fail(slurm_workflow, "features/backbone.py", "True")
+    fail(slurm_workflow, "backbone", "True")
     target = "results/tiny/backbones/MobileNet.keras"
     status, output = slurm_workflow.submit(TINY, target, "--retries", "0")
     assert status != 0

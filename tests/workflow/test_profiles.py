@@ -36,6 +36,8 @@ def test_no_job_between_those_of_a_group_is_submitted_by_itself(workflow: Workfl
     edges = re.findall(r"(\d+) -> (\d+)", done.stdout)
     assert len(edges) > 50
     group_of = dict(entry.split("=") for entry in profile("slurm")["groups"])
+    rules = "".join(path.read_text() for path in (REPOSITORY / "workflow/rules").glob("*.smk"))
+    assert set(group_of) <= set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
     graph: dict[str, set[str]] = {}
     for before, after in edges:
         one, other = (group_of.get(names[key], names[key]) for key in (before, after))
