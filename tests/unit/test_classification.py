@@ -11,7 +11,7 @@ from sklearn.metrics import classification_report
 
 from covidcxr.classify.predictions import read_predictions
 from covidcxr.data.tables import write_table
-from covidcxr.evaluate.classification import recommended, run, section_of, summary
+from covidcxr.evaluate.classification import run, section_of, summary
 from covidcxr.evaluate.scores import scores
 from covidcxr.report.section import read_section
 from tests.unit import statistics_inputs
@@ -110,7 +110,6 @@ def accuracies(**values: tuple[float, float]) -> pd.DataFrame:
 
 def test_recommended_is_the_network_best_out_of_fold_and_the_best_by_the_test_set_is_called_so():
     scores = accuracies(A=(0.9, 0.8), B=(0.8, 0.85), logistic=(0.95, 0.87))
-    assert recommended(scores) == ("A", "v1", "network")
     found = section_of(scores, CLASSES)
     [text] = found.paragraphs
     assert found.finding.startswith("A v1 has an accuracy of 0.800 (0.700–0.850) on 30 test images")

@@ -324,8 +324,9 @@ def test_a_class_that_its_source_determines_is_a_warning_with_the_numbers():
     assert "source (1.000); the best image model 0.900" in section.paragraphs[1]
 
 
-def test_an_audit_that_finds_nothing_passes():
-    found = check(audit_table(0.4, 0.9, 0.5), CLASSES)
+@pytest.mark.parametrize("model", [0.9, 0.4, 0.3])
+def test_an_audit_that_finds_nothing_passes(model: float):
+    found = check(audit_table(0.4, model, 0.5), CLASSES)
     assert found.state == "pass"
     assert "separates" not in found.text
 

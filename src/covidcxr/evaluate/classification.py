@@ -7,7 +7,15 @@ import pandas as pd
 
 from covidcxr.classify.predictions import ENSEMBLE
 from covidcxr.data.tables import write_table
-from covidcxr.evaluate.models import KIND, Kind, by_kind, ensembles, model_text, networks, of_study
+from covidcxr.evaluate.models import (
+    KIND,
+    Kind,
+    by_kind,
+    ensembles,
+    model_text,
+    of_study,
+    recommended,
+)
 from covidcxr.evaluate.scores import read_scores, wide
 from covidcxr.report.formats import THIN, interval, ratio, sample, some, table_of
 from covidcxr.report.section import KeyRow, Limit, Section, SectionTable, write_section
@@ -78,7 +86,8 @@ def section_of(scores: pd.DataFrame, classes: Sequence[str]) -> Section:
     test = scores[scores["set"] == "test"]
     shown = ensembles(test)
     accuracy = shown[shown["metric"] == "accuracy"].set_index(KIND)
-    chosen = recommended(scores)
+    inside = scores[(scores["set"] == "validation") & (scores["metric"] == "accuracy")]
+    chosen = recommended(inside, "estimate")
     tops = accuracy["estimate"]
     best: Kind = tops.index[int(tops.argmax())]
     own = texts_of(shown, chosen)
@@ -135,14 +144,6 @@ def section_of(scores: pd.DataFrame, classes: Sequence[str]) -> Section:
             ),
         ),
     )
-
-
-def recommended(scores: pd.DataFrame) -> Kind:
-    """Return the network whose ensemble is most accurate on validation images."""
-    rows = networks(ensembles(scores))
-    rows = rows[(rows["set"] == "validation") & (rows["metric"] == "accuracy")]
-    [kind] = rows.iloc[[int(rows["estimate"].argmax())]][KIND].itertuples(index=False)
-    return str(kind[0]), str(kind[1]), str(kind[2])
 
 
 def texts_of(scores: pd.DataFrame, kind: Kind) -> Measures:

@@ -36,7 +36,7 @@ from covidcxr.data.altered import (
 )
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.evaluate.bootstrap import share_interval
-from covidcxr.evaluate.models import KIND, ensembles, model_text, networks
+from covidcxr.evaluate.models import KIND, by_kind, ensembles, model_text, networks, recommended
 from covidcxr.features.bank import pooled
 from covidcxr.logs import progress
 from covidcxr.report.formats import interval, interval_of, listing, ratio, share, table_of
@@ -249,8 +249,8 @@ def run(
     write_table(scored, table)
     write_table(by_source, sources)
     models = networks(read_table(classification, [*KIND, "model", "split"], ["n", "accuracy"]))
-    test = ensembles(models[models["split"] == "test"])
-    best = test.iloc[int(test["accuracy"].argmax())]
+    chosen = recommended(models[models["split"] == "validation"])
+    best = dict(by_kind(ensembles(models[models["split"] == "test"])))[chosen].iloc[0]
     write_section(section, section_of(scored, by_source, best, options.backbone))
 
 
@@ -264,7 +264,7 @@ def section_of(
     controls, sources
         The tables that `run` writes.
     best
-        Row of `classification.csv` of the network most accurate on the test set.
+        Row of `classification.csv` of the recommended network on the test set.
     """
     rows = controls.set_index("control")
     blind, kept = rows.loc[list(BLIND)], rows.loc[[THUMB, HISTOGRAM]]
@@ -281,8 +281,8 @@ def section_of(
         paragraphs=(
             f"Without the lungs, {name} still gives the label with an accuracy of "
             f"{_accuracy(row)}; the most frequent class alone gives {ratio(row['majority'])}, the "
-            f"best network ({model}, ensemble) {ratio(best['accuracy'])}. Simple baselines that "
-            "keep the lungs: "
+            f"recommended network ({model}, ensemble) {ratio(best['accuracy'])}. Simple baselines "
+            "that keep the lungs: "
             + ", ".join(f"{NAMES[str(n)]} {_accuracy(one)}" for n, one in kept.iterrows())
             + ".",
             _sources_text(sources),
@@ -324,7 +324,7 @@ def section_of(
 
 
 def check(blind: pd.DataFrame, best: float, model: str) -> Check:
-    """Warn where images without lungs give much of what the best network gains over chance.
+    """Warn where images without lungs give much of what the recommended network gains.
 
     Parameters
     ----------
@@ -344,7 +344,7 @@ def check(blind: pd.DataFrame, best: float, model: str) -> Check:
         text = f"The label is predicted without the lungs: {listing(found)}"
     else:
         text = f"Without the lungs accuracy is {ratio(row['accuracy'])} at most"
-    text += f"; the best network ({model}) has {ratio(best)}, the most frequent class "
+    text += f"; the recommended network ({model}) has {ratio(best)}, the most frequent class "
     return Check("Shortcuts", "warning" if found else "pass", f"{text}{ratio(row['majority'])}.")
 
 

@@ -68,7 +68,7 @@ def run(
                     "fig1_diagnoses",
                     f"Diagnoses in the raw collections, by view. {listed_text(table)}",
                     listed_text(table),
-                    folded=False,
+                    folded=True,
                 ),
             ),
         ),

@@ -186,6 +186,7 @@ def section_of(findings: pd.DataFrame, summary: pd.DataFrame) -> Section:
                 "leakage_summary",
                 "What was compared and found",
                 table_of(summary[["between", "check", "found"]].assign(compared=compared)),
+                folded=True,
             ),
             SectionTable(
                 "leakage",

@@ -29,6 +29,19 @@ def ensembles(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["model"] == ENSEMBLE]
 
 
+def recommended(validation: pd.DataFrame, accuracy: str = "accuracy") -> Kind:
+    """Return the network whose ensemble is most accurate out of fold: the test set chooses nothing.
+
+    Parameters
+    ----------
+    validation
+        Rows on validation images, with the models' identity and the column `accuracy`.
+    """
+    rows = networks(ensembles(validation))
+    [kind] = rows.iloc[[int(rows[accuracy].argmax())]][KIND].itertuples(index=False)
+    return str(kind[0]), str(kind[1]), str(kind[2])
+
+
 def by_kind(table: pd.DataFrame) -> Iterator[tuple[Kind, pd.DataFrame]]:
     """Yield the rows of each kind of model, in their order."""
     for (backbone, augmentation, classifier), part in table.groupby(KIND, sort=False):

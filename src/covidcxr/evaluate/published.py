@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from covidcxr.classify.predictions import ENSEMBLE
@@ -37,8 +36,8 @@ def run(
         `classification.csv` of the run.
     published
         `published_results.csv`: table (1 the study's own models, 2 others), system, model,
-        backbone, augmentation, accuracy, precision_<class>, recall_<class>, size_mb, note. All
-        shares in 0..1, empty where not published.
+        backbone, augmentation, accuracy (of the preprint), accuracy_journal, precision_<class>,
+        recall_<class>, size_mb, note. All shares in 0..1, empty where not published.
     models
         `models.csv` of the run.
     accuracy
@@ -57,7 +56,8 @@ def run(
     """
     ours = networks(_read_numbers(classification, [*KIND, "model", "split", "n", "accuracy"]))
     theirs = _read_numbers(
-        published, ["table", "system", "model", *KEY, "accuracy", "size_mb", "note"]
+        published,
+        ["table", "system", "model", *KEY, "accuracy", "accuracy_journal", "size_mb", "note"],
     )
     sizes = _read_numbers(models, [*KEY, "size_mb"])
     test = ours[ours["split"] == "test"].drop(columns="classifier")
@@ -85,9 +85,10 @@ def accuracy_table(test: pd.DataFrame, study: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame with a row for each backbone and augmentation of either, ours first: backbone,
     augmentation, n (test images); accuracy of the ensemble, published_accuracy, difference (ours -
-    published); fold_mean, fold_min, fold_max (accuracy of the folds' models on the test set); then
-    in the same manner precision_<class> and, where the published results have it, recall_<class>,
-    each with published_ and difference_ beside. What only one side has is missing on the other.
+    published), accuracy_journal; fold_mean, fold_min, fold_max (accuracy of the folds' models on
+    the test set); then in the same manner precision_<class> and, where the published results have
+    it, recall_<class>, each with published_ and difference_ beside. What only one side has is
+    missing on the other.
     """
     ensembles = test[test["model"] == ENSEMBLE].drop(columns=["model", "split"])
     folds = (
@@ -109,7 +110,7 @@ def accuracy_table(test: pd.DataFrame, study: pd.DataFrame) -> pd.DataFrame:
         table[f"published_{metric}"] = beside
         table[name] = both[metric] - beside
         if metric == "accuracy":
-            table = table.join(both[["fold_mean", "fold_min", "fold_max"]])
+            table = table.join(both[["accuracy_journal", "fold_mean", "fold_min", "fold_max"]])
     return table
 
 
@@ -161,7 +162,7 @@ def _metrics(test: pd.DataFrame, published: pd.DataFrame) -> list[str]:
 def _read_numbers(path: str | Path, required: list[str]) -> pd.DataFrame:
     """Read a table whose results are numbers: n, accuracy, size_mb and the metrics by class."""
     names = read_table(path, required).columns
-    numbers = ("n", "accuracy", "size_mb", "parameters", "trainable_parameters")
+    numbers = ("n", "accuracy", "accuracy_journal", "size_mb", "parameters", "trainable_parameters")
     by_class = ("precision_", "recall_", "f1_")
     return read_table(path, required, [n for n in names if n in numbers or n.startswith(by_class)])
 
@@ -183,14 +184,8 @@ def section_of(beside: pd.DataFrame, systems: pd.DataFrame, untrained: Sequence[
             part="performance",
             paragraphs=("The run's classes are not the study's: there is nothing to compare.",),
         )
-    shown = beside.copy()
-    random = shown["backbone"].isin(list(untrained))
-    shown.loc[random, [name for name in shown if str(name).startswith("difference")]] = np.nan
     note = (
-        (
-            f"{listing(untrained)} started from random weights, to which the published figures do "
-            "not compare; no difference is given.",
-        )
+        (f"{listing(untrained)} started from random weights: no comparison holds.",)
         if len(untrained)
         else ()
     )
@@ -200,15 +195,17 @@ def section_of(beside: pd.DataFrame, systems: pd.DataFrame, untrained: Sequence[
         part="performance",
         folded=True,
         paragraphs=(
-            "The test sets are not the same images, so a difference is no ranking.",
+            "The published models were tested on other images, so the figures stand side by side "
+            "without a difference. The study's journal article and its preprint give different "
+            "accuracies; both are shown.",
             *note,
         ),
         tables=(
             SectionTable(
                 "published_accuracy",
-                "Test accuracy and precision beside the study's. A difference is this run minus "
-                "the published value.",
-                _grouped(shown),
+                "Test accuracy and precision beside those of Zebin and Rezvy: Applied Intelligence "
+                "2021 (journal), Research Square 2020 (preprint).",
+                _grouped(beside),
             ),
             SectionTable(
                 "published_comparison",
@@ -220,17 +217,15 @@ def section_of(beside: pd.DataFrame, systems: pd.DataFrame, untrained: Sequence[
 
 
 def _grouped(beside: pd.DataFrame) -> Table:
-    """Set each measure of this run, the published one and their difference under one heading."""
-    plain = table_of(beside)
-    columns = []
-    for name, column in zip(map(str, beside.columns), plain.columns, strict=True):
-        first, _, rest = name.partition("_")
-        if f"published_{name}" in beside.columns:
-            columns.append(Column("this run", heading(name), True))
-        elif first in ("published", "difference"):
-            columns.append(Column(first, heading(rest or "accuracy"), True))
-        elif first == "fold":
-            columns.append(Column(rest, "Folds, accuracy", True))
-        else:
-            columns.append(column)
-    return replace(plain, columns=columns)
+    """Set each measure of this run and the published ones under one heading."""
+    columns = {}
+    for name in map(str, beside.columns):
+        if name in KEY:
+            columns[name] = Column(heading(name))
+        elif f"published_{name}" in beside.columns:
+            columns[name] = Column("this run", heading(name), True)
+        elif name.startswith("published_"):
+            columns[name] = Column("preprint", heading(name.removeprefix("published_")), True)
+        elif name == "accuracy_journal":
+            columns[name] = Column("journal", "Accuracy", True)
+    return replace(table_of(beside[list(columns)]), columns=list(columns.values()))

@@ -162,6 +162,7 @@ def section_of(dated: pd.DataFrame, drawn: int) -> Section:
                 "are explained by the fold's model that did not train on them.",
                 f"Panels of {some(drawn, 'patient')} over days, with curves of probability and "
                 "extent of the map.",
+                folded=True,
             ),
         ),
         tables=(
