@@ -281,6 +281,11 @@ def section_of(found: pd.DataFrame, target: str) -> Section:
         else f"Not measurable: no source holds images of {target} and of other classes. Images of "
         "both from one hospital, in the run or as an external set, would change that."
     )
+    # The first screen has room for one set.
+    shown_first = first
+    if lines:
+        line = lines[measurable.index("test") if "test" in measurable else 0]
+        shown_first = f"AUC of {model_text(*best)} for {target} {line}."
     above_chance = all(mine.loc[("source", name), "auc_low"] > 0.5 for name in measurable)
     state: Literal["pass", "warning", "not run"] = "pass" if above_chance else "warning"
     limit = Limit(
@@ -305,7 +310,7 @@ def section_of(found: pd.DataFrame, target: str) -> Section:
             "image of the class has the higher probability. Balanced accuracy is the same share "
             "for the predicted classes. Intervals are from resampled patients.",
         ),
-        checks=(Check("Within source", state if lines else "not run", first),),
+        checks=(Check("Within source", state if lines else "not run", shown_first),),
         limits=(limit,) if missing else (),
         figures=(
             SectionFigure(
