@@ -344,3 +344,34 @@ def test_a_score_that_does_not_fit_the_config_is_refused(
     config["scores"]["extent"].update(change)
     with pytest.raises(InputError, match=problem):
         complete(config, read_schema(ROOT / "workflow/schemas/config.schema.yaml"))
+
+
+def test_features_are_those_of_the_named_layer_in_the_zones_of_each_image(tmp_path: Path) -> None:
+    import keras
+
+    from covidcxr.severity import severity_features
+
+    image = keras.Input((32, 32, None))
+    gray = keras.ops.mean(image, axis=-1, keepdims=True)
+    inner = keras.layers.Conv2D(2, 3, strides=4, padding="same", name="inner")(gray)
+    last = keras.layers.Conv2D(3, 3, strides=2, padding="same", name="last")(inner)
+    network = keras.Model(image, last, name="Small")
+    network.save(tmp_path / "small.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32), np.uint8)
+    np.save(tmp_path / "images.npy", pixels)
+    found = {}
+    for layer in ("inner", None):
+        severity_features.run(
+            tmp_path / "small.keras",
+            tmp_path / "images.npy",
+            tmp_path / "zones.npy",
+            layer=layer,
+            threads=1,
+        )
+        found[layer] = np.load(tmp_path / "zones.npy")
+    maps = np.asarray(keras.Model(image, inner)(pixels[..., None].astype(np.float32)))
+    boxes = np.stack([estimate_boxes(one) for one in pixels])
+    assert found["inner"] == pytest.approx(zone_features(maps, boxes), abs=1e-4)
+    assert found[None].shape == (3, 6, 3)
+    with pytest.raises(InputError, match="Small has no feature map 'inmost'; it has"):
+        severity_features.up_to(network, "inmost")

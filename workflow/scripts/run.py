@@ -27,11 +27,10 @@ with step(snakemake.log[0]):
     module = params.pop("step").split()[0]
     params.pop("content", None)
     run = importlib.import_module(f"covidcxr.{module.replace('/', '.')}").run
+    given = {**plain(snakemake.input), **plain(snakemake.output), **params}
     wildcards = dict(snakemake.wildcards.items())
-    around = {**wildcards, "wildcards": wildcards, "threads": snakemake.threads}
+    around = {**wildcards, "wildcards": wildcards, "threads": snakemake.threads} | given
     run(
-        **plain(snakemake.input),
-        **plain(snakemake.output),
-        **params,
-        **{name: around[name] for name in inspect.signature(run).parameters if name in around},
+        **given
+        | {name: around[name] for name in inspect.signature(run).parameters if name in around}
     )
