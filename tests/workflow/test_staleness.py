@@ -263,7 +263,7 @@ def own_images(workflow: Workflow, folder: Path) -> Config:
         (folder / image.name).write_bytes(image.read_bytes())
         rows.append(f"{image.name},{row['diagnosis']},{row['patient_id']}")
     (folder / "table.csv").write_text("\n".join(rows) + "\n")
-    config = changed(lambda c: c.update(run="own", timeline=None))
+    config = changed(lambda c: c.update(run="own", timeline=None, scores={}))
     config["sources"] = {"phantoms": {"type": "csv", "table": str(folder / "table.csv")}}
     return config
 
@@ -287,5 +287,6 @@ def test_a_replaced_image_or_a_new_row_of_a_users_table_is_noticed(
     assert finished.planned(config, "data") == {}
 
     table = tmp_path / "table.csv"
-    table.write_text(table.read_text() + f"{images[0].name},normal,another\n")
+    (tmp_path / "new.png").write_bytes(first)
+    table.write_text(table.read_text() + "new.png,normal,another\n")
     assert finished.planned(config, "data") == stale
