@@ -62,7 +62,7 @@ def test_own_classes_source_backbone_transform_and_target_class_lead_to_a_report
     results = finished.folder / "results/ours"
     scores = pd.read_csv(results / "tables/classification.csv")
     assert {"precision_opacity", "recall_clear"} <= set(scores.columns)
-    assert set(scores["augmentation"]) == {"plain", "more"}
+    assert set(scores["augmentation"]) == {"plain", "more", "none"}
     assert set(pd.read_csv(results / "data/synthetic.csv")["label"]) == {"opacity"}
     report = (results / "report.html").read_text()
     assert "opacity" in report
