@@ -40,6 +40,7 @@ from covidcxr.data.fingerprint import fingerprint
 from covidcxr.data.source import open_source
 from covidcxr.errors import InputError
 from covidcxr.provenance import PACKAGE, code_digest, step_digest
+from covidcxr.severity.score_table import PUBLIC as PUBLIC_SCORES
 
 try:
     for file in workflow.configfiles:
@@ -365,3 +366,27 @@ def shown_with_sections():
         for path in map(str, rule.output)
         if path.endswith((".png", ".svg", ".csv"))
     ]
+
+
+def own_table(source):
+    """The table of a source itself, and its column that names the image."""
+    options = config["sources"][source]
+    if "table" in options:
+        return options["table"], "path"
+    [folder] = folders_of({source: options})
+    return f"{folder}/metadata.csv", "filename"
+
+
+def part_of(spec, *keys):
+    """A part of a score's entry in the config, so that a step depends on what it reads."""
+    return {key: spec[key] for key in keys}
+
+
+def score_table_of(spec):
+    """Path of the table of a score, and its column that names the image."""
+    table, key = own_table(spec["source"])
+    if spec["table"]:
+        fetched = f"{RESOURCES}/scores/{spec['table']}.csv"
+        table = fetched if spec["table"] in PUBLIC_SCORES else spec["table"]
+        key = "filename"
+    return {"table": table, "key": spec["key"] or key}

@@ -1,6 +1,5 @@
 """Severity: readers' scores learned from the zones of the lungs."""
 
-from covidcxr.severity.score_table import PUBLIC as PUBLIC_SCORES
 from covidcxr.severity.score_table import mirrored as mirrored_scores
 
 SCORES = config["scores"]
@@ -9,30 +8,6 @@ SEVERITY = f"{RUN}/severity/{{backbone}}"
 
 localrules:
     score_table,
-
-
-def own_table(source):
-    """The table of a source itself, and its column that names the image."""
-    options = config["sources"][source]
-    if "table" in options:
-        return options["table"], "path"
-    [folder] = folders_of({source: options})
-    return f"{folder}/metadata.csv", "filename"
-
-
-def part_of(spec, *keys):
-    """A part of a score's entry in the config, so that a step depends on what it reads."""
-    return {key: spec[key] for key in keys}
-
-
-def score_table_of(spec):
-    """Path of the table of a score, and its column that names the image."""
-    table, key = own_table(spec["source"])
-    if spec["table"]:
-        fetched = f"{RESOURCES}/scores/{spec['table']}.csv"
-        table = fetched if spec["table"] in PUBLIC_SCORES else spec["table"]
-        key = "filename"
-    return {"table": table, "key": spec["key"] or key}
 
 
 SCORED_SOURCES = {
