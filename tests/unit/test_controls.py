@@ -187,6 +187,7 @@ def test_tables_hold_every_control_and_the_sources_of_external_films(tmp_path):
             "accuracy": [0.8, 0.9],
         }
     )  # fmt: skip
+    models = pd.concat([models.assign(split=split) for split in ("validation", "test")])
     models.to_csv(tmp_path / "classification.csv", index=False)
     run(
         [tmp_path / "manifest.csv", tmp_path / "set.csv"],
@@ -207,7 +208,7 @@ def test_tables_hold_every_control_and_the_sources_of_external_films(tmp_path):
     assert sources.loc["within normal", "sources"] == "s, t"
     assert sources.loc["within normal", "auc"] > 0.99
     found = read_section(tmp_path / "section.json")
-    assert "the best network (VGG16 v1, ensemble) 0.800" in found.paragraphs[0]
+    assert "recommended network (VGG16 v1, ensemble) 0.800" in found.paragraphs[0]
     assert [item.title for item in found.checks] == ["Shortcuts"]
     assert found.limits[0].text.startswith(
         "The source of an image (s, t) is predicted within normal"

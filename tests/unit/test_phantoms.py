@@ -86,7 +86,8 @@ def test_table_names_every_image_and_mask(tmp_path):
     assert set(files) == expected
     assert table.filename.is_unique
     assert ",".join(table.columns) == (
-        "filename,patient_id,diagnosis,view,day,age,sex,subtype,severity,license"
+        "filename,patient_id,diagnosis,view,day,age,sex,subtype,severity,extent,"
+        "zone_1,zone_2,zone_3,zone_4,zone_5,zone_6,license"
     )
     assert (table.license == "CC0-1.0").all()
     assert set(table.subtype[table.diagnosis == PNEUMONIA]) <= set(LOBES)

@@ -23,7 +23,7 @@ MOST_MEGABYTES = 1000
 EXAMINE = """
 import json, sys, time
 from pathlib import Path
-from covidcxr.data import manifest, sampling
+from covidcxr.data import examination, manifest
 from covidcxr.data.examination import examine_image
 from covidcxr.logs import peak_memory
 
@@ -36,7 +36,7 @@ def timed(path):
     times[path] = time.monotonic() - start
     return found
 
-sampling.examine_image = timed
+examination.examine_image = timed
 names = ("manifest", "quarantine", "timeline", "collections")
 manifest.run(
     [],
