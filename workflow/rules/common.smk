@@ -56,7 +56,6 @@ BACKBONES = config["backbones"]
 AUGMENTATIONS = list(config["augmentations"])
 CLASSES = list(config["classes"])
 FOLDS = [f"fold{k}" for k in range(config["split"]["folds"])]
-ENSEMBLE = ["ensemble"]
 SYNTHETIC = synthetic_count(config)
 # Data that come with the code, named from here: a run moved with its checkout stays current.
 PUBLISHED = os.path.relpath(ROOT / "config/published_results.csv")
@@ -214,11 +213,6 @@ wildcard_constraints:
     population="|".join(SOURCES_OF),
 
 
-def code(step):
-    """Digest of what step `<stage>/<rule>` runs: its adapter and all of the package it imports."""
-    return code_digest(ROOT / "workflow/scripts" / f"{step}.py")
-
-
 def step(name):
     """Name of step `<stage>/<rule>`, which `scripts/run.py` runs, and the digest of its code."""
     return f"{name} {step_digest(name)}"
@@ -280,16 +274,6 @@ def predicted_files():
         patterns += [f"{folder}/external.csv"] if EXTERNAL else []
         files += expand(patterns, backbone=BACKBONES)
     return files
-
-
-def memory(base_mb):
-    """Memory in MB that grows with each attempt."""
-    return lambda wildcards, attempt: base_mb * attempt
-
-
-def minutes(base):
-    """Run time in minutes that grows with each attempt."""
-    return lambda wildcards, attempt: base * attempt
 
 
 def mirrored(*places):
@@ -375,11 +359,6 @@ def own_table(source):
         return options["table"], "path"
     [folder] = folders_of({source: options})
     return f"{folder}/metadata.csv", "filename"
-
-
-def part_of(spec, *keys):
-    """A part of a score's entry in the config, so that a step depends on what it reads."""
-    return {key: spec[key] for key in keys}
 
 
 def score_table_of(spec):

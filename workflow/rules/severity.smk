@@ -49,7 +49,7 @@ rule severity_images:
     params:
         sources=SCORED_SOURCES,
         specs={
-            name: part_of(
+            name: select(
                 spec, "source", "readers", "range", "zones", "zone_range", "where"
             )
             | score_table_of(spec)
@@ -96,7 +96,7 @@ rule severity_model:
     resources:
         **job(2000, 30),
     params:
-        spec=lambda wildcards: part_of(
+        spec=lambda wildcards: select(
             SCORES[wildcards.score], "range", "zone_range", "zones", "learned_with"
         ),
         layer=lambda wildcards: config["severity"]["layers"].get(wildcards.backbone),
@@ -125,7 +125,7 @@ rule severity:
         **job(2000, 20),
     params:
         specs={
-            name: part_of(spec, "range", "zones", "published")
+            name: select(spec, "range", "zones", "published")
             for name, spec in SCORES.items()
         },
         seed=config["seed"],
