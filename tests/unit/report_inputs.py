@@ -174,6 +174,7 @@ def _manifest(random: np.random.Generator) -> pd.DataFrame:
                     "label": label,
                     "patient_id": f"{source}:{label}{k // 2}",
                     "source": source,
+                    "site": source,
                     "view": ("AP" if k % 3 else "AP Supine") if label == "covid" else "",
                     "day": np.nan,
                     "age": float(random.integers(30, 80)) if known else np.nan,

@@ -23,6 +23,7 @@ def manifest_of(frame: pd.DataFrame) -> pd.DataFrame:
             "label": frame["label"],
             "patient_id": frame["patient_id"],
             "source": "src",
+            "site": "src",
             "view": "",
             "day": np.nan,
             "age": np.nan,

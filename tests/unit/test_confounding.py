@@ -117,7 +117,8 @@ def test_attributes_of_every_image_of_the_manifest_are_written(tmp_path: Path):
         rows.append(
             dict.fromkeys(MANIFEST_COLUMNS, "")
             | {"image_id": f"i{number}", "path": str(path), "label": "x", "sha256": "0" * 64,
-               "patient_id": f"s:{number}", "source": "s", "age": "5" if number else ""}
+               "patient_id": f"s:{number}", "source": "s", "site": "s",
+                   "age": "5" if number else ""}
         )  # fmt: skip
     pd.DataFrame(rows).to_csv(tmp_path / "manifest.csv", index=False)
     np.save(tmp_path / "images.npy", np.stack([noise(64, number) for number in range(3)]))

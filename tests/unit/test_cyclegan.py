@@ -61,6 +61,7 @@ def inputs(tmp_path_factory):
             "label": labels,
             "patient_id": [f"a:{i}" for i in ids],
             "source": "a",
+            "site": "a",
             "sha256": "0" * 64,
         },
         columns=MANIFEST_COLUMNS,

@@ -136,7 +136,8 @@ def cohort(tmp_path, film, lungs):
     np.save(tmp_path / "lungs.npy", np.stack([lungs, lungs[::-1]]))
     ids = ["a-0", "007"]
     columns = {"image_id": ids, "path": ids, "label": "well", "patient_id": ["a:1", "a:2"]}
-    rows = pd.DataFrame(columns | {"source": "a", "sha256": "0" * 64}, columns=MANIFEST_COLUMNS)
+    columns |= {"source": "a", "site": "a", "sha256": "0" * 64}
+    rows = pd.DataFrame(columns, columns=MANIFEST_COLUMNS)
     rows.to_csv(tmp_path / "manifest.csv", index=False)
     write_table(pd.DataFrame({"image_id": ids, "origin": "mask"}), tmp_path / "lungs.csv")
     return tmp_path

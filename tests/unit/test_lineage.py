@@ -61,6 +61,7 @@ def run(tmp_path):
             "label": ["well"] * 12 + ["ill"] * 12,
             "patient_id": [f"a:p{i // 2}" for i in range(24)],
             "source": "a",
+            "site": "a",
             "sha256": "0" * 64,
         },
         columns=MANIFEST_COLUMNS,

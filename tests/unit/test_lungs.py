@@ -36,6 +36,7 @@ def manifest_of(rows: list[tuple[str, str]], folder: Path) -> Path:
     table = pd.DataFrame(dict.fromkeys(MANIFEST_COLUMNS, ""), index=range(len(rows)))
     table["source"], table["path"] = [s for s, _ in rows], [p for _, p in rows]
     table["image_id"] = [f"{s}-{Path(p).stem}" for s, p in rows]
+    table["site"] = table["source"]
     table["label"], table["sha256"] = "any", "0" * 64
     table["patient_id"] = table["source"] + ":" + table["image_id"]
     table.to_csv(folder / "manifest.csv", index=False)

@@ -32,6 +32,7 @@ def film(seed: int, size: int = 128) -> np.ndarray:
 
 def candidates(*keys: str, **columns: Any) -> pd.DataFrame:
     texts = {"diagnosis": "x", "patient_id": list(keys), "view": "", "sex": "", "subtype": ""}
+    texts["site"] = "s"
     numbers = {"day": float("nan"), "age": float("nan")}
     frame = pd.DataFrame({"key": list(keys), "path": list(keys)}).assign(
         license="", **{**texts, **numbers, **columns}
@@ -465,8 +466,9 @@ def test_a_class_of_several_sources_gets_the_count_asked_of_each(tmp_path: Path)
     for number in range(6):
         Image.fromarray(film(number)).save(tmp_path / f"{number}.png")
     for name, own in (("a", "012"), ("b", "345")):
-        rows = "".join(f"{k}.png,x,{k},{20 + int(k)},F,PA\n" for k in own)
-        (tmp_path / f"{name}.csv").write_text("path,label,patient_id,age,sex,view\n" + rows)
+        site = "ward" if name == "b" else ""
+        rows = "".join(f"{k}.png,x,{k},{20 + int(k)},F,PA,{site}\n" for k in own)
+        (tmp_path / f"{name}.csv").write_text("path,label,patient_id,age,sex,view,site\n" + rows)
     tables = write(
         tmp_path,
         sources={name: {"type": "csv", "table": str(tmp_path / f"{name}.csv")} for name in "ab"},
@@ -474,6 +476,7 @@ def test_a_class_of_several_sources_gets_the_count_asked_of_each(tmp_path: Path)
     )
     manifest = tables["manifest"]
     assert manifest["source"].tolist() == ["a", "b", "b"]
+    assert manifest["site"].tolist() == ["a", "ward", "ward"]
     assert manifest["age"].tolist() == [20 + int(i[-1]) for i in manifest["image_id"]]
     assert set(manifest["sex"]) == {"F"}
     assert set(manifest["view"]) == {"PA"}

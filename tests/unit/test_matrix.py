@@ -30,6 +30,7 @@ def images() -> pd.DataFrame:
             "path": "x.png",
             "label": label,
             "source": source,
+            "site": source,
             "patient_id": f"{source}:{k // 2}",
             "sha256": "0" * 64,
             "split": "test" if k >= 14 else "train",

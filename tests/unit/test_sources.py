@@ -74,11 +74,22 @@ def test_rows_of_the_covid_collection_become_candidates(tmp_path: Path):
     first, second = frame.to_dict("records")
     assert first == {
         "key": "a.jpg", "path": str(tmp_path / "images" / "a.jpg"), "diagnosis": "COVID-19",
-        "patient_id": "173", "view": "AP Supine", "sex": "F", "subtype": "COVID-19, ARDS",
-        "license": "CC BY 4.0", "day": -3.0, "age": 45.0,
+        "patient_id": "173", "site": "", "view": "AP Supine", "sex": "F",
+        "subtype": "COVID-19, ARDS", "license": "CC BY 4.0", "day": -3.0, "age": 45.0,
     }  # fmt: skip
     assert pd.isna(second["day"])
     assert pd.isna(second["age"])
+
+
+def test_the_site_is_the_location_and_where_it_is_blank_the_host_of_the_address(tmp_path: Path):
+    frame = covid(
+        tmp_path,
+        "1,0,,,SARS,PA,X-ray,images,a.png,,Hong Kong ,https://radiopaedia.org/cases/1",
+        "2,0,,,SARS,PA,X-ray,images,b.png,,?,https://www.rad2share.com/x?y=http://no",
+        "3,0,,,SARS,PA,X-ray,images,c.png,,,",
+        header=f"{HEADER},location,url",
+    )
+    assert frame["site"].tolist() == ["Hong Kong", "www.rad2share.com", ""]
 
 
 def test_laterals_labelled_frontal_count_as_lateral(tmp_path: Path, caplog):
@@ -193,7 +204,7 @@ def test_nih_films_become_candidates_where_their_files_lie(tmp_path: Path, caplo
     assert list(frame.columns) == CANDIDATE_COLUMNS
     assert frame.to_dict("records")[1] == {
         "key": "00000001_001.png", "path": str(tmp_path / "images/00000001_001.png"),
-        "diagnosis": "pneumonia", "patient_id": "00000001", "view": "AP", "sex": "M",
+        "diagnosis": "pneumonia", "patient_id": "00000001", "site": "", "view": "AP", "sex": "M",
         "subtype": "Pneumonia", "license": "free use (NIH Clinical Center)",
         "day": pytest.approx(float("nan"), nan_ok=True), "age": 58.0,
     }  # fmt: skip
@@ -283,6 +294,7 @@ def own(tmp_path: Path, text: str) -> pd.DataFrame:
 
 def test_one_s_own_table_needs_three_columns_only(tmp_path: Path):
     frame = own(tmp_path, "path,label,patient_id\nfilms/a.png,normal,007\n/abs/b.png,NA,8\n")
+    assert frame["site"].tolist() == ["", ""]
     assert frame["path"].tolist() == [str(tmp_path / "films" / "a.png"), "/abs/b.png"]
     assert frame["diagnosis"].tolist() == ["normal", "NA"]
     assert frame["patient_id"].tolist() == ["007", "8"]

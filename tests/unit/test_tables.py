@@ -16,7 +16,7 @@ from covidcxr.errors import InputError
 def manifest(**changes) -> pd.DataFrame:
     row = {
         "image_id": "s-001", "path": "a/001.png", "label": "covid", "patient_id": "s:007",
-        "source": "s",
+        "source": "s", "site": "s",
         "view": "", "day": 3.0, "age": float("nan"), "sex": "", "subtype": "NA", "license": "",
         "sha256": "0" * 64,
     }  # fmt: skip

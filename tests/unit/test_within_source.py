@@ -16,9 +16,13 @@ CLASSES = ["covid", "other"]
 MODEL = dict(zip(IDENTITY, ["study", "VGG16", "v1", "network", "ensemble", "test"], strict=True))
 
 
-def predictions(rows: list[tuple[str, str, str, float]]) -> pd.DataFrame:
-    """Predictions from (source, view, label, probability of covid), each of its own patient."""
+def predictions(rows: list[tuple[str, str, str, float]], sites: str = "") -> pd.DataFrame:
+    """Predictions from (source, view, label, probability of covid), each of its own patient.
+
+    `sites` has a letter for each image; without them sources are sites.
+    """
     frame = pd.DataFrame(rows, columns=["source", "view", "label", "p_covid"])
+    frame["site"] = list(sites) or frame["source"]
     frame["image_id"] = [f"i{k}" for k in range(len(frame))]
     frame["patient_id"] = [f"p{k}" for k in range(len(frame))]
     frame["p_other"] = 1 - frame["p_covid"]
@@ -87,6 +91,18 @@ def test_a_model_that_knows_the_source_only_is_at_chance_within_it():
     assert auc > 0.85
     assert within["auc_low"] < 0.5 < within["auc_high"]
     assert section_of(found, "covid").checks[0].state == "warning"
+
+
+def test_a_site_is_held_fixed_where_it_is_not_the_source_and_in_several_sources():
+    rows = [("a", "PA", "covid", 0.9), ("a", "PA", "other", 0.95), ("b", "PA", "other", 0.3)]
+    alone = within_sources(predictions(rows), "covid", 0, replicates=10)
+    assert "site" not in set(alone["fixed"])
+    found = within_sources(predictions(rows, "xyx"), "covid", 0, replicates=10)
+    combined = found[found["group"] == COMBINED].set_index("fixed")
+    assert combined.loc[["source", "site"], "auc"].tolist() == [0, 1]
+    assert found.loc[found["fixed"] == "site", "group"].tolist() == [COMBINED, "x"]
+    text = section_of(found, "covid").paragraphs[0]
+    assert "0.000 (0.000–0.000) within one source, 1.000 (1.000–1.000) within one site, " in text
 
 
 def test_intervals_resample_patients_not_images():

@@ -67,7 +67,7 @@ def tiny_manifest(labels: list[int]) -> pd.DataFrame:
     names = [f"s-{i:03d}" for i in range(len(labels))]
     table = pd.DataFrame({"image_id": names, "path": names, "label": [CLASSES[k] for k in labels]})
     table["patient_id"] = [f"s:{i // 2}" for i in range(len(labels))]
-    table["source"] = "s"
+    table[["source", "site"]] = "s"
     table["view"] = ""
     table[["day", "age"]] = np.nan
     table[["sex", "subtype", "license"]] = ""

@@ -53,6 +53,8 @@ def list_candidates(
 ) -> dict[str, pd.DataFrame]:
     """List the candidates of the named sources, each with the columns `image_id` and `source`.
 
+    A source that names no site of an image is its site.
+
     Parameters
     ----------
     sources
@@ -69,7 +71,11 @@ def list_candidates(
     folder_of = {Path(folder).name: folder for folder in folders}
     for name in sorted(set(names)):
         frame = open_source(sources[name], folder_of.get(name, "")).candidates()
-        found[name] = frame.assign(image_id=image_ids(name, frame["key"]), source=name)
+        found[name] = frame.assign(
+            image_id=image_ids(name, frame["key"]),
+            source=name,
+            site=frame["site"].mask(frame["site"] == "", name),
+        )
     return found
 
 

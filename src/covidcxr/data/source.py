@@ -23,7 +23,7 @@ log = logging.getLogger("covidcxr")
 Where = Mapping[str, Any]
 """Conditions on the columns of candidates, see `filter_candidates`."""
 
-TEXTS = ["diagnosis", "patient_id", "view", "sex", "subtype", "license"]
+TEXTS = ["diagnosis", "patient_id", "site", "view", "sex", "subtype", "license"]
 NUMBERS = ["day", "age"]
 CANDIDATE_COLUMNS = ["key", "path", *TEXTS, *NUMBERS]
 
@@ -119,6 +119,7 @@ def as_candidates(rows: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     - `key`: names the image within its source, unique; stays the same wherever the files lie;
     - `path`: of the file, which need not exist;
     - `diagnosis`, `patient_id`, `view`, `sex`, `subtype`, `license`: text, "" where unknown;
+    - `site`: hospital or place that the image is from, "" where the source is one site;
     - `day`: days since onset or admission, float, NaN where unknown;
     - `age`: years, float, NaN where unknown.
     """

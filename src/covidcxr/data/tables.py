@@ -16,6 +16,7 @@ MANIFEST = pa.DataFrameSchema(
         "label": pa.Column(str, pa.Check.str_length(min_value=1)),
         "patient_id": pa.Column(str, pa.Check.str_matches(r"^[^:]+:.+$")),
         "source": pa.Column(str, pa.Check.str_length(min_value=1)),
+        "site": pa.Column(str, pa.Check.str_length(min_value=1)),
         "view": pa.Column(str),
         "day": pa.Column(float, nullable=True),
         "age": pa.Column(float, pa.Check.ge(0), nullable=True),

@@ -42,9 +42,9 @@ def run(
     images
         `images/manifest.npy`, uint8 [n, size, size], in the manifest's order.
     table
-        CSV to write: image_id, patient_id, label, source, view, sex ("" where unknown), age_group
-        (`child`, `adult` or `unknown`), age (years, empty where unknown), and the columns of
-        `file_attributes` and `picture_attributes`.
+        CSV to write: image_id, patient_id, label, source, site, view, sex ("" where unknown),
+        age_group (`child`, `adult` or `unknown`), age (years, empty where unknown), and the
+        columns of `file_attributes` and `picture_attributes`.
     age_groups
         By source: age group of patients whose age is unknown; sources may be missing.
 
@@ -55,7 +55,7 @@ def run(
     """
     rows = read_manifest(manifest)
     pictures = open_rows(images, manifest, len(rows))
-    known = rows[["image_id", "patient_id", "label", "source", "view", "sex"]].assign(
+    known = rows[["image_id", "patient_id", "label", "source", "site", "view", "sex"]].assign(
         age_group=age_group(rows["age"], rows["source"], age_groups), age=rows["age"]
     )
     with ThreadPoolExecutor(THREADS) as pool:

@@ -39,6 +39,7 @@ MUCH = 0.5
 
 SINGLE: dict[str, tuple[str, ...]] = {
     "source": ("source",),
+    "site": ("site",),
     "view": ("view",),
     "age group": ("age_group",),
     "recorded age": ("age",),
@@ -57,12 +58,15 @@ SOURCE_AND_AGE = "source and age group"
 EVERYTHING = "all together"
 TOGETHER: dict[str, tuple[str, ...]] = {
     SOURCE_AND_AGE: ("source", "age_group"),
-    "all but the source": tuple(
-        column for name, columns in SINGLE.items() if name != "source" for column in columns
+    "all but source and site": tuple(
+        column
+        for name, columns in SINGLE.items()
+        if name not in ("source", "site")
+        for column in columns
     ),
     EVERYTHING: tuple(column for columns in SINGLE.values() for column in columns),
 }
-TEXTS = ("source", "view", "age_group", "sex", "file_type")
+TEXTS = ("source", "site", "view", "age_group", "sex", "file_type")
 CHANCE = "chance"
 
 Probabilities = npt.NDArray[np.float64]

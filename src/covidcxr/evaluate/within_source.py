@@ -1,10 +1,10 @@
 """How well a class is told from the others with the source of the images held fixed.
 
 Between collections a model can tell classes apart by what tells the collections apart. Here only
-pairs of images of one source count, or of one source and view. The area under the ROC curve (AUC)
-is the share of pairs, one image of the class and one of another, in which the image of the class
-has the higher probability. The same share for decisions (predicted as the class or not) is the
-balanced accuracy: the mean of sensitivity and specificity.
+pairs of images of one source count, or of one site, or of one source and view. The area under the
+ROC curve (AUC) is the share of pairs, one image of the class and one of another, in which the image
+of the class has the higher probability. The same share for decisions (predicted as the class or
+not) is the balanced accuracy: the mean of sensitivity and specificity.
 """
 
 from collections.abc import Sequence
@@ -41,8 +41,8 @@ from covidcxr.report.section import (
 from covidcxr.seeding import generator
 
 ALL = "all images"
-LEVELS = {"source": ["source"], "source and view": ["source", "view"]}
-"""What is held fixed, and the manifest's columns that say it."""
+LEVELS = {"source": ["source"], "site": ["site"], "source and view": ["source", "view"]}
+"""What is held fixed, and the manifest's columns that say it. Sites only if not the sources."""
 COMBINED = "combined"
 BOUNDS = [
     f"{metric}{end}" for metric in ("auc", "balanced_accuracy") for end in ("", "_low", "_high")
@@ -94,7 +94,7 @@ def run(
         The run's seed.
     """
     images = pd.concat([read_manifest(path) for path in tables], ignore_index=True)
-    places = images[["image_id", "source", "view"]].drop_duplicates("image_id")
+    places = images[["image_id", "source", "site", "view"]].drop_duplicates("image_id")
     frame = ensembles(read_predictions(predictions, classes))
     found = within_sources(frame.merge(places, on="image_id"), target, seed)
     write_table(found, table)
@@ -112,7 +112,7 @@ def within_sources(
     Parameters
     ----------
     predictions
-        What `read_predictions` returns, with the source and view of each image ("" unknown).
+        What `read_predictions` returns, with the source, site and view of each image ("" unknown).
     target
         The class told from all others.
 
@@ -127,9 +127,12 @@ def within_sources(
     """
     rows = []
     parts = list(predictions.groupby(IDENTITY, sort=False))
+    levels = {ALL: [], **LEVELS}
+    if (predictions["site"] == predictions["source"]).all():
+        del levels["site"]
     for key, part in progress(parts, desc="within source", unit="model"):
         named = dict(zip(IDENTITY, map(str, key), strict=True)) | {"class": target}
-        for fixed, columns in {ALL: [], **LEVELS}.items():
+        for fixed, columns in levels.items():
             names = _group_names(part, columns)
             positive = (part["label"] == target).to_numpy(bool)
             both = [name for name in dict.fromkeys(names) if len(set(positive[names == name])) == 2]
@@ -236,8 +239,9 @@ def _summary(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(found: pd.DataFrame) -> Figure:
-    """Draw each model's AUC on each set: over all images, and within one source."""
-    shown = _summary(found[found["fixed"].isin([ALL, "source"])])
+    """Draw each model's AUC on each set: over all images, and within one source and site."""
+    names_of = {ALL: "all images", "source": "within one source", "site": "within one site"}
+    shown = _summary(found[found["fixed"].isin(list(names_of))])
     own = [
         f"{model_text(*kind)}, {name}"
         for *kind, name in shown[[*KIND, "set"]].itertuples(index=False)
@@ -246,8 +250,10 @@ def draw(found: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(6.5, 0.8 + 0.28 * len(names)))
     axes = figure.add_subplot()
     heights = np.array([names.index(name) for name in own])
-    for number, (fixed, label) in enumerate(((ALL, "all images"), ("source", "within one source"))):
+    for number, (fixed, label) in enumerate(names_of.items()):
         rows = (shown["fixed"] == fixed).to_numpy()
+        if not rows.any():
+            continue
         values = shown.loc[rows, ["auc_low", "auc", "auc_high"]].to_numpy(float)
         place = heights[rows] + 0.2 * number - 0.1
         axes.hlines(place, values[:, 0], values[:, 2], color=PALETTE[number])
@@ -268,11 +274,15 @@ def section_of(found: pd.DataFrame, target: str) -> Section:
     mine = summary[(summary[KIND] == list(best)).all(axis=1)]
     mine = mine.assign(text=interval_of(mine, "auc")).set_index(["fixed", "set"])
     sets = list(dict.fromkeys(found["set"]))
-    measurable = [name for name in sets if mine.loc[("source", name), "pairs"]]
+    held = [key for key in mine.index if key[0] in ("source", "site") and mine.loc[key, "pairs"]]
+    measurable = [name for name in sets if name in {name for _, name in held}]
     missing = [name for name in sets if name not in measurable]
     lines = [
-        f"on {name} {mine.loc[('source', name), 'text']} within one source, "
-        f"{mine.loc[(ALL, name), 'text']} over all images"
+        f"on {name} "
+        + "".join(
+            f"{mine.loc[key, 'text']} within one {key[0]}, " for key in held if key[1] == name
+        )
+        + f"{mine.loc[(ALL, name), 'text']} over all images"
         for name in measurable
     ]
     first = (
@@ -286,7 +296,7 @@ def section_of(found: pd.DataFrame, target: str) -> Section:
     if lines:
         line = lines[measurable.index("test") if "test" in measurable else 0]
         shown_first = f"AUC of {model_text(*best)} for {target} {line}."
-    above_chance = all(mine.loc[("source", name), "auc_low"] > 0.5 for name in measurable)
+    above_chance = all(mine.loc[key, "auc_low"] > 0.5 for key in held)
     state: Literal["pass", "warning", "not run"] = "pass" if above_chance else "warning"
     limit = Limit(
         f"On {listing(missing)} no source holds {target} and other classes: what is learned of the "
@@ -305,7 +315,7 @@ def section_of(found: pd.DataFrame, target: str) -> Section:
         part="validity",
         paragraphs=(first,),
         method=(
-            "Only pairs of images of one source (or of one source and view) are compared, one of "
+            "Only pairs of images of one source (site, source and view) are compared, one of "
             f"the class {target} and one of another; the AUC is the share of pairs in which the "
             "image of the class has the higher probability. Balanced accuracy is the same share "
             "for the predicted classes. Intervals are from resampled patients.",

@@ -48,7 +48,8 @@ class CovidChestXray(Source):
         element of the path stands (`Pneumocystis`); `subtype` holds the finding as written. Files
         that call themselves lateral (`...-L.png`) count as lateral whatever their row says (the
         collection's issue 109). Of rows that name the same file, the first counts. Offsets and ages
-        that are no number are unknown.
+        that are no number are unknown. The site is the `location`, where that is told, else the
+        host of the `url` that the image is from.
         """
         table = self.folder / "metadata.csv"
         rows = read_table(table, COLUMNS)
@@ -68,6 +69,7 @@ class CovidChestXray(Source):
             subtype=rows["finding"],
             # An image without a patient is a patient of its own: nothing links it to another.
             patient_id=rows["patientid"].where(rows["patientid"] != "", names),
+            site=_sites(rows),
             view=rows["view"].mask(lateral, "L"),
             day=pd.to_numeric(rows["offset"], errors="coerce"),
             age=pd.to_numeric(rows["age"], errors="coerce"),
@@ -99,6 +101,14 @@ def covid_diagnosis(finding: str) -> str:
     """Reduce a finding of the collection to one name, see `CovidChestXray.candidates`."""
     elements = [element.strip() for element in re.split("[/,]", finding)]
     return COVID if COVID in elements else finding.rpartition("/")[2].strip()
+
+
+def _sites(rows: pd.DataFrame) -> "pd.Series[str]":
+    place, url = (
+        rows.get(column, pd.Series("", rows.index)).str.strip() for column in ("location", "url")
+    )
+    host = url.str.extract(r"//([^/]+)", expand=False).fillna("")
+    return place.where(place.str.contains(r"\w"), host)
 
 
 def _first_of_each_file(rows: pd.DataFrame, table: Path) -> pd.DataFrame:

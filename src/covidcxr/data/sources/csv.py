@@ -24,8 +24,8 @@ OLDEST = 120
 class Table(Source):
     """A table with `path` (relative to the table, or absolute), `label` and `patient_id`.
 
-    Where known also `view, day, age, sex, subtype, license`. The label becomes the diagnosis. Any
-    table that `read_spreadsheet` reads will do.
+    Where known also `site, view, day, age, sex, subtype, license`. The label becomes the
+    diagnosis. Any table that `read_spreadsheet` reads will do.
     """
 
     place = "own"

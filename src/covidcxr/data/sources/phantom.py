@@ -16,7 +16,7 @@ class Phantoms(Source):
     def candidates(self) -> pd.DataFrame:
         """List the phantoms."""
         table = self.folder / "metadata.csv"
-        rows = read_table(table, ["filename", *TEXTS, *NUMBERS], NUMBERS)
+        rows = read_table(table, ["filename", *sorted(set(TEXTS) - {"site"}), *NUMBERS], NUMBERS)
         paths = [str(self.folder / "images" / name) for name in rows["filename"]]
         return as_candidates(rows, key=rows["filename"], path=paths)
 
