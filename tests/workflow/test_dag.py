@@ -147,6 +147,7 @@ def test_scores_add_their_own_steps_and_leave_the_classifiers_as_they_are(
     added |= {"severity_features": 3, "severity_model": 9}
     assert Counter(jobs) - Counter(study) == added
     assert not Counter(study) - Counter(jobs)
+    assert workflow.planned(STUDY | scores, "tables")["severity"] == 1
 
 
 def test_the_target_export_makes_all_backbones_where_the_run_lists_none(

@@ -2,7 +2,7 @@
 
 from covidcxr.severity.score_table import mirrored as mirrored_scores
 
-SCORES = config["scores"]
+SCORED = config["scores"]
 SEVERITY = f"{RUN}/severity/{{backbone}}"
 
 
@@ -11,7 +11,7 @@ localrules:
 
 
 SCORED_SOURCES = {
-    spec["source"]: config["sources"][spec["source"]] for spec in SCORES.values()
+    spec["source"]: config["sources"][spec["source"]] for spec in SCORED.values()
 }
 
 
@@ -37,7 +37,7 @@ rule severity_images:
     input:
         lambda wildcards: own_files_of(SCORED_SOURCES),
         lambda wildcards: [
-            score_table_of(spec)["table"] for spec in SCORES.values() if spec["table"]
+            score_table_of(spec)["table"] for spec in SCORED.values() if spec["table"]
         ],
         folders=folders_of(SCORED_SOURCES),
     output:
@@ -53,7 +53,7 @@ rule severity_images:
                 spec, "source", "readers", "range", "zones", "zone_range", "where"
             )
             | score_table_of(spec)
-            for name, spec in SCORES.items()
+            for name, spec in SCORED.items()
         },
         content=lambda wildcards: content_of(SCORED_SOURCES),
         step=step("severity/severity_images"),
@@ -92,12 +92,12 @@ rule severity_model:
         predictions=update(f"{SEVERITY}/{{score}}.csv"),
         model=update(f"{SEVERITY}/{{score}}.joblib"),
     wildcard_constraints:
-        score="|".join(SCORES) or "(?!)",
+        score="|".join(SCORED) or "(?!)",
     resources:
         **job(2000, 30),
     params:
         spec=lambda wildcards: select(
-            SCORES[wildcards.score], "range", "zone_range", "zones", "learned_with"
+            SCORED[wildcards.score], "range", "zone_range", "zones", "learned_with"
         ),
         layer=lambda wildcards: config["severity"]["layers"].get(wildcards.backbone),
         size=config["image_size"],
@@ -114,19 +114,19 @@ rule severity:
         predictions=expand(
             f"{SEVERITY}/{{score}}.csv",
             backbone=config["severity"]["backbones"] or BACKBONES,
-            score=SCORES,
+            score=SCORED,
         ),
         scores=f"{RUN}/data/severity_scores.csv",
     output:
         **figure("fig_severity", "Severity", "Severity against readers"),
         table=table("severity", "Severity"),
-        section=section("severity", when=SCORES),
+        section=section("severity", when=SCORED),
     resources:
         **job(2000, 20),
     params:
         specs={
             name: select(spec, "range", "zones", "published")
-            for name, spec in SCORES.items()
+            for name, spec in SCORED.items()
         },
         seed=config["seed"],
         step=step("severity/severity"),

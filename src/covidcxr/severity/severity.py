@@ -110,7 +110,7 @@ def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Mea
     edges = np.linspace(low, high, PARTS + 1)
     part_of = np.digitize(observed, edges[1:-1], right=True)
     for k in np.unique(part_of):
-        here, target = part_of == k, f"{edges[k]:g} to {edges[k + 1]:g}"
+        here, target = part_of == k, f"{edges[k]:.3g} to {edges[k + 1]:.3g}"
         for metric in ("mae", "bias"):
             each = [agreement.MEASURES[metric](observed[here], p[here]) for p in predicted]
             yield MODEL, target, metric, mean_over(each), patients[here]
@@ -168,13 +168,13 @@ def draw(found: Sequence[pd.DataFrame], results: pd.DataFrame) -> Figure:
         middle.plot(mean.mean(axis=1), difference, "o", markersize=2.5, alpha=0.6)
         for level, style in ((0, "-"), (-of["limits"], "--"), (of["limits"], "--")):
             middle.axhline(of["bias"] + level, color=PALETTE[5], linestyle=style, linewidth=0.9)
-        middle.set(xlabel="mean of both", ylabel="predicted minus read")
+        middle.set(xlabel="mean of read and predicted", ylabel="predicted minus read")
         middle.set_title(f"bias {of['bias']:+.2f}, limits ±{of['limits']:.2f}")
         parts = own[(own["metric"] == "bias") & ~own["target"].isin([TOTAL, BY_ZONE])]
         spread = np.abs(parts[["low", "high"]].to_numpy().T - parts["estimate"].to_numpy())
         right.axhline(0, color="0.6", linewidth=0.8)
         right.errorbar(range(len(parts)), parts["estimate"], spread, fmt="o", capsize=2)
-        right.set_xticks(range(len(parts)), parts["target"])
+        right.set_xticks(range(len(parts)), parts["target"].str.replace(" to ", "–"))
         right.set(xlabel=f"{score}, read", ylabel="bias", xlim=(-0.5, len(parts) - 0.5))
         right.set_title("bias by part of the range")
     return figure
@@ -214,7 +214,8 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
             )
         (low, high), (images, patients) = spec["range"], sizes[score, TOTAL]
         sentences.append(
-            f"{score} ({low:g} to {high:g}) is predicted with a mean absolute error of "
+            f"{score[:1].upper()}{score[1:]} ({low:g} to {high:g}) is predicted with a mean "
+            "absolute error of "
             f"{texts[score, MODEL, TOTAL, 'mae']}, of a constant "
             f"{texts[score, CONSTANT, TOTAL, 'mae']}; r {texts[score, MODEL, TOTAL, 'pearson']}; "
             f"{formats.some(images, 'image')} of {formats.some(patients, 'patient')}."
@@ -243,7 +244,9 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
             SectionFigure(
                 "fig_severity",
                 "Predicted scores against the readers' mean, their differences (bias and limits of "
-                "agreement), and the bias by part of the range.",
+                "agreement), and the bias by part of the range. Where a score is low, predictions "
+                "are on average too high, and where it is high too low, as those of any uncertain "
+                "model are.",
                 " ".join(sentences),
             ),
         ),
