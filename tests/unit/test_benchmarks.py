@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-from covidcxr.classify.model import build_head, complete_model
+from covidcxr.classify.model import build_head
 from covidcxr.features.bank import Bank
 from covidcxr.features.features import feature_rows
-from tests.unit.tiny import SIZE, TRANSFORM, tiny_backbone
+from tests.unit.tiny import SIZE, TRANSFORM, complete, tiny_backbone
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -32,7 +32,7 @@ def test_the_usual_script_trains_the_same_head_on_the_same_frozen_backbone(
 ) -> None:
     usual = benchmark("usual_script", monkeypatch).usual_model(tiny_backbone(), 3, 64, 0.5)
     backbone = tiny_backbone()
-    ours = complete_model(backbone, build_head(3, dense_units=64, dropout=0.5))
+    ours = complete(backbone, build_head(3, dense_units=64, dropout=0.5))
     head = [w.shape for layer in ours.layers[len(backbone.layers) :] for w in layer.weights]
     assert [tuple(w.shape) for w in usual.trainable_variables] == [tuple(s) for s in head]
     assert [x.rate for x in usual.layers if isinstance(x, keras.layers.Dropout)] == [0.5]

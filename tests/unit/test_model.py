@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.preprocessing import StandardScaler
 
-from covidcxr.classify.model import assembled, attach, build_head, complete_model
+from covidcxr.classify.model import assembled, attach, build_head
 from covidcxr.features.backbone import split_backbone
 from covidcxr.features.bank import standardisation
-from tests.unit.tiny import tiny_backbone, tiny_images
+from tests.unit.tiny import complete, tiny_backbone, tiny_images
 
 
 def test_standardisation_is_that_of_scikit_learn_but_for_the_floor() -> None:
@@ -44,7 +44,7 @@ def test_the_complete_model_is_flat_and_reloads_without_custom_objects(
 ) -> None:
     reference = np.random.default_rng(0).normal(0, 1, (9, 8)).astype(np.float32)
     head = build_head(4, dense_units=5, reference=reference if standardise else None)
-    model = complete_model(tiny_backbone(), head)
+    model = complete(tiny_backbone(), head)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     images = tiny_images([0, 1, 2])[..., None]
@@ -87,6 +87,6 @@ def test_an_ensemble_is_one_flat_model_with_the_mean_of_its_folds(
 
 def test_the_head_has_the_published_number_of_parameters() -> None:
     backbone = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
-    model = complete_model(backbone, build_head(3))
+    model = complete(backbone, build_head(3))
     added = model.count_params() - backbone.count_params()
     assert added == 512 * 64 + 64 + 64 * 3 + 3

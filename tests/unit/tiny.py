@@ -8,7 +8,7 @@ import pandas as pd
 
 from covidcxr.classify import train
 from covidcxr.classify.card import ModelCard
-from covidcxr.classify.model import attach, build_head, write_model
+from covidcxr.classify.model import assembled, attach, build_head, write_model
 from covidcxr.features import features
 
 CLASSES = ["covid", "normal", "pneumonia"]
@@ -165,3 +165,10 @@ def assemble_tiny(folder: Path, heads: list[Path], out: Path, cut: str = "head")
     card = ModelCard(tuple(CLASSES), "study", "tiny", "v1", "ensemble" if heads[1:] else "fold0")
     write_model(str(folder / "tiny.keras"), [str(head) for head in heads], str(out), card, cut)
     return out
+
+
+def complete(backbone: keras.Model, layers: list[keras.Layer]) -> keras.Model:
+    """The complete model of one head, of `build_head`, on the pooled features of a backbone."""
+    vector = keras.Input((backbone.output_shape[-1],))
+    head = keras.Model(vector, attach(vector, layers))
+    return assembled(backbone, {"": head}, "head")

@@ -169,3 +169,12 @@ def test_the_matrix_trains_every_population_on_one_set_of_features(workflow: Wor
     assert jobs["features"] == backbones
     assert jobs["external_features"] == backbones * sets
     assert jobs["manifest"] == jobs["split"] == jobs["population_matrix"] == 1
+
+
+def test_a_transform_of_its_own_gives_an_augmentation_its_own_banks(workflow: Workflow) -> None:
+    own = {"v1": {"synthetic": 0}, "v2": {"synthetic": 100, "transform": {"rotation": 20}}}
+    jobs, before = (workflow.planned(STUDY | change) for change in ({"augmentations": own}, {}))
+    assert jobs["train"] == before["train"]
+    # Both kinds of images in v2's transform, beside the banks that everything else uses.
+    assert jobs["features"] == 2 * before["features"]
+    assert jobs["repeats"] == before["repeats"]

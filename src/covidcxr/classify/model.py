@@ -70,21 +70,6 @@ def attach(tensor: keras.KerasTensor, layers: list[keras.Layer]) -> keras.KerasT
     return tensor
 
 
-def complete_model(backbone: keras.Model, head: list[keras.Layer]) -> keras.Model:
-    """Join backbone, global average pooling and head into one flat model.
-
-    The layers are shared with `backbone` and `head`, not copied.
-
-    Returns
-    -------
-    keras.Model
-        Images [n, size, size, channels] in 0..255 -> probabilities float32 [n, classes]. A saved
-        file loads with `keras.models.load_model` without custom objects.
-    """
-    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(backbone.output)
-    return keras.Model(backbone.input, attach(pooled, head), name=backbone.name)
-
-
 def assembled(
     backbone: keras.Model, heads: Mapping[str, keras.Model], trainable: str
 ) -> keras.Model:
