@@ -150,7 +150,7 @@ def test_interrupted_and_resumed_training_equals_an_uninterrupted_one(
 def test_checkpoint_of_another_training_is_refused(interrupted, tmp_path, caplog):
     shutil.copytree(interrupted / "checkpoints", tmp_path / "checkpoints")
     assert checkpoint.latest(tmp_path / "checkpoints", "another digest") is None
-    assert "starting anew" in caplog.text
+    assert "starting from the first step" in caplog.text
     assert not (tmp_path / "checkpoints").exists()
 
 

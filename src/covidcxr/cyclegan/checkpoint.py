@@ -53,7 +53,8 @@ def latest(folder: str | Path, digest: str) -> tuple[int, dict[str, np.ndarray]]
             continue
         if written != digest:
             log.warning(
-                "checkpoint %s is of a training with other images, settings or code: starting anew",
+                "checkpoint %s is of a training with other images, settings or code: "
+                "starting from the first step",
                 path,
             )
             remove(folder)

@@ -1,5 +1,6 @@
 """Do the synthetic images help? Arms of the repeats compared in pairs, and what can be detected."""
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from covidcxr.report.section import Check, Section, SectionFigure, SectionTable,
 from covidcxr.seeding import generator
 
 ALPHA, POWER = 0.05, 0.8
+FEWEST = math.ceil(1 - math.log2(ALPHA))
+"""Images that must differ, all in favour of one model, for McNemar's p = 2 * 0.5^n <= ALPHA."""
 ACCURACY, SENSITIVITY = "accuracy", "sensitivity"
 
 Hits = npt.NDArray[np.bool_]
@@ -105,7 +108,7 @@ def read_repeats(path: str | Path, classes: Sequence[str]) -> pd.DataFrame:
     named = ["repeat", "arm", "image_id", "patient_id", "label", "split", *columns]
     table = read_table(path, named, ["repeat", *columns]).astype({"repeat": int})
     if (table.groupby(["repeat", "arm"])["image_id"].agg(tuple).nunique()) != 1:
-        raise InputError(f"{path}: arms and repeats predict different images; repeat anew")
+        raise InputError(f"{path}: arms and repeats predict different images; repeat again")
     return table
 
 
@@ -208,7 +211,7 @@ def mcnemar_p(won: int, lost: int) -> float:
     return float(mcnemar([[0, won], [lost, 0]], exact=True).pvalue)
 
 
-def mcnemar_power(n: int, gain: float, loss: float, alpha: float = ALPHA) -> float:
+def mcnemar_power(n: int, gain: float, loss: float) -> float:
     """Return the probability that McNemar's exact test finds a gain, computed exactly.
 
     The number of discordant images is binomial, and so is that of the gained among them; summed
@@ -217,7 +220,7 @@ def mcnemar_power(n: int, gain: float, loss: float, alpha: float = ALPHA) -> flo
     Parameters
     ----------
     n
-        Test images, taken for independent.
+        Test images, taken as independent.
     gain, loss
         Probabilities that only the new, only the old model gets an image right.
     """
@@ -226,14 +229,14 @@ def mcnemar_power(n: int, gain: float, loss: float, alpha: float = ALPHA) -> flo
         return 0.0
     numbers = np.arange(n + 1)
     # The most losses among d discordant images with which the test still rejects; -1 for none.
-    allowed = binom.ppf(alpha / 2, numbers, 0.5).astype(int)
-    allowed -= 2 * binom.cdf(allowed, numbers, 0.5) > alpha
+    allowed = binom.ppf(ALPHA / 2, numbers, 0.5).astype(int)
+    allowed -= 2 * binom.cdf(allowed, numbers, 0.5) > ALPHA
     rejects = np.where(allowed >= 0, binom.cdf(allowed, numbers, loss / discordance), 0.0)
     return float((binom.pmf(numbers, n, discordance) * rejects).sum())
 
 
-def detectable(n: int, discordance: float, power: float = POWER, alpha: float = ALPHA) -> float:
-    """Return the smallest true difference that McNemar's exact test finds with a given power.
+def detectable(n: int, discordance: float) -> float:
+    """Return the smallest true difference that McNemar's exact test finds with `POWER`.
 
     Parameters
     ----------
@@ -252,17 +255,9 @@ def detectable(n: int, discordance: float, power: float = POWER, alpha: float = 
     def lacking(gained: float) -> float:
         total = max(discordance, gained)
         gain = (total + gained) / 2
-        return power - mcnemar_power(n, gain, total - gain, alpha)
+        return POWER - mcnemar_power(n, gain, total - gain)
 
     return float(brentq(lacking, 0, 1, xtol=1e-6)) if lacking(1.0) <= 0 else np.nan
-
-
-def fewest_discordant(alpha: float = ALPHA) -> int:
-    """Return how many images must differ, all in favour of one model, for p <= alpha."""
-    number = 1
-    while mcnemar_p(number, 0) > alpha:
-        number += 1
-    return number
 
 
 def detectable_effects(table: pd.DataFrame, synthetic_arms: Sequence[str]) -> pd.DataFrame:
@@ -279,13 +274,9 @@ def detectable_effects(table: pd.DataFrame, synthetic_arms: Sequence[str]) -> pd
         & (table["reference"] == first)
     ]
     rows = chosen[["backbone", "arm", "measure", "n", "discordance"]].reset_index(drop=True)
-    sizes = rows["n"].tolist()
-    rows["detectable"] = [
-        detectable(n, seen) for n, seen in zip(sizes, rows["discordance"], strict=True)
-    ]
-    best = {n: detectable(n, 0.0) for n in set(sizes)}
-    rows["best_case"] = [best[n] for n in sizes]
-    rows["fewest"] = [min(1.0, fewest_discordant() / n) if n else np.nan for n in sizes]
+    rows["detectable"] = list(map(detectable, rows["n"], rows["discordance"]))
+    rows["best_case"] = rows["n"].map({n: detectable(n, 0.0) for n in set(rows["n"])})
+    rows["fewest"] = (FEWEST / rows["n"]).where(rows["n"] > 0).clip(upper=1.0)
     return rows
 
 
