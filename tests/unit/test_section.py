@@ -93,5 +93,15 @@ def test_one_form_for_an_estimate_and_its_interval(values, text) -> None:
     assert interval(*values) == text
 
 
+def test_a_folded_section_leads_with_its_first_sentence_and_says_the_rest_once() -> None:
+    long = Section("x", "X", "data", paragraphs=("It is 0.5 of 1. It may be less.", "More."))
+    assert long.lead == "It is 0.5 of 1."
+    assert long.rest.paragraphs == long.paragraphs
+    short = Section("x", "X", "data", paragraphs=("It is 0.5.", "More."))
+    assert short.lead == "It is 0.5."
+    assert short.rest.paragraphs == ("More.",)
+    assert Section("x", "X", "data").lead == ""
+
+
 def test_a_difference_shows_its_sign_and_those_of_its_bounds() -> None:
     assert interval(0.05, 0.01, 0.09, difference) == "+0.050 (+0.010 to +0.090)"

@@ -345,6 +345,7 @@ def section_of(found: pd.DataFrame) -> Section:
         ident="audit_changes",
         title="What the translation changes",
         part="synthetic",
+        folded=True,
         paragraphs=(
             f"Translation changes the images by {value['change']:.1f} grey levels (root mean "
             f"square). Of the squared change {share(value['intensity'])} is one change of "

@@ -113,6 +113,11 @@ def section_of(scores: pd.DataFrame, classes: Sequence[str]) -> Section:
             f"{finding}. Of the networks it is the most accurate out of fold, and so the "
             f"recommended one. {highest}, of {some(len(accuracy), 'ensemble')}.",
         ),
+        method=(
+            "An ensemble is the mean probability of the folds' models; all backbones together are "
+            "the mean of their probabilities. Other classifiers are fitted on the features of each "
+            "backbone, without augmentation, in the same folds. Intervals resample patients.",
+        ),
         finding=finding,
         key_rows=(
             KeyRow("Recommended model, accuracy", own["accuracy", ""], name),
@@ -130,11 +135,8 @@ def section_of(scores: pd.DataFrame, classes: Sequence[str]) -> Section:
         tables=(
             SectionTable(
                 "ensembles",
-                "Ensembles (mean probability over the folds' models) on the test set, most "
-                "accurate first: networks, all backbones together (mean of their probabilities), "
-                "and other classifiers on the features of each backbone, without augmentation, in "
-                f"the same folds. Each measure with its 95{THIN}% patient-clustered interval, and "
-                "mean ± standard deviation of the accuracy over single folds.",
+                f"Ensembles on the test set, most accurate first: each measure with its 95{THIN}% "
+                "interval, and mean ± standard deviation of the accuracy over single folds.",
                 table_of(_ensembles(scores, accuracy, classes)),
             ),
             SectionTable(

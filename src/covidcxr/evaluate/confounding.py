@@ -338,9 +338,8 @@ def section_of(audit: pd.DataFrame, classes: Sequence[str]) -> Section:
         figures=(
             SectionFigure(
                 NAME,
-                "Balanced accuracy with which attributes that are not the disease, and the image "
-                "models, predict the label of patients not seen in fitting; bars are 95 % "
-                "intervals by resampled patients, the dashed line is chance.",
+                "Balanced accuracy of attributes that are not the disease, and of image models, on "
+                "patients not seen in fitting; bars are 95 % intervals, the dashed line is chance.",
                 f"All attributes together reach an accuracy of {ratio(everything.alone)}, the best "
                 f"image model {ratio(everything.model)}.",
             ),

@@ -173,15 +173,15 @@ def draw(rows: Sequence[Row]) -> Figure:
 def section_of(rows: Sequence[Row]) -> Section:
     """Say where the models look, and what the maps are worth."""
     parts = [f"{_name(row)} {share(row['lungs_share'])}" for row in rows if row["lungs_images"] > 0]
+    found = [_finding(rows, region) for region in REGIONS if _known(rows, region)]
+    found.append(_curves_text(rows))
     return Section(
         ident="explanation-measures",
         title="Where the models look, measured",
         part="explanations",
-        paragraphs=(
-            *(_finding(rows, region) for region in REGIONS if _known(rows, region)),
-            _curves_text(rows),
-        ),
+        paragraphs=tuple(found[:1]),
         method=(
+            *found[1:],
             "Lungs are masks, radiologists' boxes or an estimate, as the data allow; lesions are "
             "known of phantoms only. A map inside the lungs does not show that the evidence is "
             "disease.",
@@ -190,19 +190,17 @@ def section_of(rows: Sequence[Row]) -> Section:
         figures=(
             SectionFigure(
                 "explanations",
-                "What was measured of the Grad-CAM maps. Grey bars are what chance gives: the "
-                "region's share of the image, or maps of smooth noise. Lines are 95 % intervals "
-                "over patients. Last panel: rank correlation of a map with that of the same "
-                "network with shuffled weights; near 0, the map rests on what was learnt.",
-                f"Dot plots of the measures of the tables below. In the lungs: {listing(parts)}.",
+                "The Grad-CAM maps against chance (grey bars), with 95 % intervals over patients. "
+                "Last panel: rank correlation with maps of shuffled weights; near 0, the map rests "
+                "on what was learnt.",
+                f"Share of the maps' energy in the lungs: {listing(parts)}.",
             ),
         ),
         tables=(
             SectionTable(
                 "explanation_regions",
-                "Share of the map's energy inside the lungs (and inside the lesion, on phantoms), "
-                "mean over the test images, each image explained for its own class by the "
-                "ensemble; beside it the region's share of the image.",
+                "Share of the map's energy inside the lungs (and the lesion, on phantoms), beside "
+                "the region's share of the image.",
                 _region_table(rows),
             ),
             SectionTable("explanations", "All measures, the curves' and the correlations' too."),

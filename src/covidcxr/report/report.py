@@ -23,7 +23,7 @@ from covidcxr.provenance import commit
 from covidcxr.report.facts import Run
 from covidcxr.report.formats import count, listing
 from covidcxr.report.parts import MAKERS, STUDY
-from covidcxr.report.section import PARTS, Section, in_order, read_section
+from covidcxr.report.section import PARTS, Section, first_sentence, in_order, read_section
 
 PACKAGES = (
     "covidcxr",
@@ -177,6 +177,7 @@ def render(run: Run, shown: Sequence[Path], *, made: str, version: str) -> str:
         "count": count,
         "slug": slug,
         "inches": inches,
+        "first_sentence": first_sentence,
     }
     return environment.get_template("report.html.j2").render(
         # Own files, not input: they enter the page as they are.

@@ -4,6 +4,7 @@ The step that makes a table or a figure writes its section beside it (`write_sec
 takes the sections of a run as they come and knows nothing of what made them.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -144,9 +145,19 @@ class Section:
     folded: bool = False
 
     @property
+    def lead(self) -> str:
+        """The first sentence, which stands beside the heading of a folded section."""
+        return first_sentence(self.paragraphs[0]) if self.paragraphs else ""
+
+    @property
     def rest(self) -> "Section":
-        """The section without its first paragraph, which stands beside a folded one's heading."""
-        return replace(self, paragraphs=self.paragraphs[1:])
+        """The section without what `lead` says already."""
+        return replace(self, paragraphs=self.paragraphs[self.paragraphs[:1] == (self.lead,) :])
+
+
+def first_sentence(text: str) -> str:
+    """Return a text up to its first full stop before a capital letter."""
+    return re.split(r"(?<=[.?!]) (?=[A-Z])", text, maxsplit=1)[0]
 
 
 _SECTION = TypeAdapter(Section)
