@@ -47,10 +47,10 @@ def changed(change: Callable[[Config], object]) -> Config:
 
 # Long enough to be met at work: seconds of CycleGAN and of augmented views, and of training.
 SLOW: Config = TINY | {
-    "views": 600,
+    "views": 1500,
     "augmentations": {"v2": {"synthetic": 2}},
     "training": {"epochs": 200},
-    "cyclegan": TINY["cyclegan"] | {"iterations": 300, "checkpoint_every": 5},
+    "cyclegan": TINY["cyclegan"] | {"iterations": 100, "checkpoint_every": 5},
     "performance": {"threads": 1},
     "explain": {"augmentation": "v2"},
 }
