@@ -357,9 +357,9 @@ def _check_populations(config: Mapping[str, Any]) -> None:
     drawn_from = {
         label: {part["source"] for part in parts} for label, parts in config["classes"].items()
     }
-    if "study" in config["populations"]:
+    for name in {"study", "by_patient"} & set(config["populations"]):
         raise InputError(
-            "config key 'populations.study': `study` is the run's own population, of all its "
+            f"config key 'populations.{name}': `{name}` is the run's own population, of all its "
             "training images; give this one another name"
         )
     for name, sources in config["populations"].items():
@@ -374,9 +374,10 @@ def _check_populations(config: Mapping[str, Any]) -> None:
                     f"config key 'populations.{name}': class '{label}' is sampled from none of "
                     f"{', '.join(sources)}; name one of {', '.join(sorted(own))} too"
                 )
-    if config["populations"] and config["split"]["unit"] != "patient":
+    if config["populations"] and config["split"]["unit"] == "image":
         raise InputError(
-            "config key 'populations' needs split.unit 'patient': no patient may train and test"
+            "config key 'populations' needs split.unit 'patient' or 'site': no patient may train "
+            "and test"
         )
     if config["populations"] and all(a["synthetic"] for a in config["augmentations"].values()):
         raise InputError(

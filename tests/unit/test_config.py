@@ -127,7 +127,7 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
         ),
         (
             lambda c: c.update(populations={"all": ["phantoms"]}, split={"unit": "image"}),
-            r"'populations' needs split.unit 'patient'",
+            r"'populations' needs split.unit 'patient' or 'site'",
         ),
         (
             lambda c: (

@@ -156,6 +156,10 @@ STUDY_SOURCES = sources_of_study()
 POPULATIONS = config["populations"]
 # The run's own population is a value like the others: all of its training images.
 SOURCES_OF = {"study": None, **POPULATIONS}
+BY_SITE = config["split"]["unit"] == "site"
+# Where the folds are of sites, the same images in folds of patients stand beside them.
+if BY_SITE:
+    SOURCES_OF["by_patient"] = None
 SPLIT = f"{RUN}/data/populations/{{population}}.csv"
 MODEL = "{population}/{backbone}/{augmentation}"
 HEAD = f"{RUN}/heads/{MODEL}/{{fold}}.keras"

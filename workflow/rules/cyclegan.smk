@@ -258,7 +258,7 @@ rule lineage:
         **job(1000, 10),
     params:
         names=["all" if not fold else fold[1:] for fold in WITHOUT],
-        by_patient=config["split"]["unit"] == "patient",
+        by_patient=config["split"]["unit"] != "image",
         step=step("cyclegan/lineage"),
     message:
         "Checking that no CycleGAN saw an image that it must not have seen"

@@ -112,6 +112,10 @@ rule population:
         **job(500, 5),
     params:
         sources=lambda wildcards: SOURCES_OF[wildcards.population],
+        folds=lambda wildcards: (
+            config["split"]["folds"] if wildcards.population == "by_patient" else None
+        ),
+        seed=config["seed"],
         step=step("data/population"),
     message:
         "Choosing the images of population {wildcards.population}"

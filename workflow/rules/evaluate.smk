@@ -182,6 +182,27 @@ rule within_source:
         "../scripts/run.py"
 
 
+rule leave_site_out:
+    input:
+        predictions=PREDICTIONS,
+        images=[f"{RUN}/data/manifest.csv", f"{RUN}/data/split.csv"],
+    output:
+        **figure("leave_site_out", "Models", "At a site never seen"),
+        table=table("leave_site_out", "Measures at sites never seen"),
+        section=section("leave_site_out", when=BY_SITE),
+    resources:
+        **job(1000, 20),
+    params:
+        classes=CLASSES,
+        target=operating_class(config),
+        seed=config["seed"],
+        step=step("evaluate/leave_site_out"),
+    message:
+        "Measuring the ensembles at sites that they never saw"
+    script:
+        "../scripts/run.py"
+
+
 rule split_comparison:
     input:
         clean=expand(
@@ -331,7 +352,7 @@ rule population_matrix:
     resources:
         **job(1000, 10),
     params:
-        populations=list(SOURCES_OF),
+        populations=["study", *POPULATIONS],
         target=config["cyclegan"]["target_class"],
         step=step("evaluate/population_matrix"),
     message:

@@ -9,11 +9,14 @@ from typing import Literal
 import pandas as pd
 
 from covidcxr.data.assignment import choose_groups
+from covidcxr.data.linked import merged_names
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.errors import InputError
 from covidcxr.seeding import generator
 
-Unit = Literal["patient", "image"]
+Unit = Literal["patient", "image", "site"]
+MOST = 0.5
+"""Share of a class above which a site is not left out whole: too little of it would train."""
 
 log = logging.getLogger("covidcxr")
 
@@ -35,7 +38,7 @@ def run(
     holdout
         Table to write, rows in the manifest's order.
     unit
-        `patient` keeps every patient wholly on one side; `image` samples images one by one.
+        What is kept together: `patient`, `site`, or nothing (`image`), see `groups_of`.
     test
         Test images of each class, or one share (0..1) for all classes.
     seed
@@ -56,21 +59,22 @@ def choose_holdout(
 ) -> pd.DataFrame:
     """Return image_id and split (`train` or `test`) of every image; see `run`.
 
-    `images` needs the columns image_id, label and patient_id.
+    `images` needs the columns image_id, label, patient_id and site.
     """
     sizes = images["label"].value_counts(sort=False)
     targets = test_counts(sizes, test)
-    counts = count_by_group(images, unit)
+    groups = groups_of(images, unit)
+    counts = pd.crosstab(groups, images["label"])
     chosen = choose_groups(counts, targets, generator(seed, "holdout"))
-    split = images[group_column(unit)].isin(chosen).map({True: "test", False: "train"})
+    split = groups.isin(chosen).map({True: "test", False: "train"})
     for label, size in sizes.items():
         tested = int((split[images["label"] == label] == "test").sum())
         if tested in (0, size):
             side = "test" if tested == 0 else "training"
-            groups = images.loc[images["label"] == label, group_column(unit)].nunique()
+            number = groups[images["label"] == label].nunique()
             raise InputError(
                 f"class {label} is left without {side} images: {targets[str(label)]} test images "
-                f"were asked, and its {size} images are of {groups} {unit}s; sample more {unit}s "
+                f"were asked, and its {size} images are of {number} {unit}s; sample more {unit}s "
                 "or change split.test or split.unit"
             )
     log.info("test set: %s", ", ".join(f"{n} {c}" for c, n in _count(images, split).items()))
@@ -110,14 +114,25 @@ def test_counts(sizes: "pd.Series[int]", test: float | Mapping[str, int]) -> dic
     return asked
 
 
-def group_column(unit: Unit) -> str:
-    """Return the manifest column whose values are kept together: patient_id or image_id."""
-    return {"patient": "patient_id", "image": "image_id"}[unit]
+def groups_of(images: pd.DataFrame, unit: Unit) -> "pd.Series[str]":
+    """Return the group of each image, which is wholly in the test set or in one fold.
 
+    With `unit="site"` it is the site, joined with others that share a patient. A site that holds
+    more than `MOST` of a class cannot be left out: there it is the patient.
 
-def count_by_group(images: pd.DataFrame, unit: Unit) -> pd.DataFrame:
-    """Count images per group (index: patient_id or image_id) and class (columns), int64."""
-    return pd.crosstab(images[group_column(unit)], images["label"])
+    Parameters
+    ----------
+    images
+        image_id, patient_id; for sites also label and site.
+    """
+    if unit != "site":
+        return images[{"patient": "patient_id", "image": "image_id"}[unit]]
+    shares = pd.crosstab(images["site"], images["label"], normalize="columns")
+    large = shares.index[(shares > MOST).any(axis=1)]
+    group = images["site"].mask(images["site"].isin(large), images["patient_id"])
+    first = group.groupby(images["patient_id"]).transform("first")
+    names = merged_names(group, set(zip(first, group, strict=True)))
+    return group.map(lambda name: names.get(name, name))
 
 
 def _count(images: pd.DataFrame, split: "pd.Series[str]") -> "pd.Series[int]":

@@ -4,11 +4,20 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from covidcxr.data.split import assign_folds
 from covidcxr.data.tables import SPLIT, read_manifest, read_split, write_table
 from covidcxr.errors import InputError
 
 
-def run(manifest: str, split: str, chosen: str, *, sources: Sequence[str] | None) -> None:
+def run(
+    manifest: str,
+    split: str,
+    chosen: str,
+    *,
+    sources: Sequence[str] | None,
+    folds: int | None = None,
+    seed: int = 0,
+) -> None:
     """Write the split of a population: its own training images, all test images.
 
     The run's split is kept, so a patient who trains a model of one population is in no test set.
@@ -21,6 +30,10 @@ def run(manifest: str, split: str, chosen: str, *, sources: Sequence[str] | None
         CSV to write: image_id, split, fold, rows of `split`.
     sources
         Sources whose training images belong to the population; None for all of them.
+    folds
+        Divide the training images anew by patient into so many folds; None keeps the run's.
+    seed
+        Of the run.
 
     Raises
     ------
@@ -29,6 +42,10 @@ def run(manifest: str, split: str, chosen: str, *, sources: Sequence[str] | None
     """
     images = read_manifest(manifest)
     sides = read_split(split)
+    if folds is not None:
+        training = images[images["image_id"].map(sides.set_index("image_id")["split"]) == "train"]
+        fold = assign_folds(training, unit="patient", folds=folds, seed=seed)
+        sides["fold"] = sides["image_id"].map(fold.set_axis(training["image_id"])).astype("Int64")
     if sources is None:
         return write_table(sides, chosen)
     kept = of_population(images, sides, sources)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from covidcxr.data.assignment import partition_groups
-from covidcxr.data.holdout import Unit, count_by_group, group_column
+from covidcxr.data.holdout import Unit, groups_of
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.seeding import generator
@@ -31,7 +31,7 @@ def run(
     split
         Table to write, rows in the manifest's order; fold is 0..folds-1, empty for test images.
     unit
-        `patient` keeps every patient wholly in one fold; `image` divides images one by one.
+        What is kept together: `patient`, `site`, or nothing (`image`), see `groups_of`.
     folds
         Number of folds, >= 2.
     seed
@@ -40,8 +40,8 @@ def run(
     Raises
     ------
     InputError
-        If a class has fewer training patients (images, for `unit="image"`) than folds, or the
-        holdout table is not of this manifest.
+        If a class has fewer training patients (images, sites) than folds, or the holdout table is
+        not of this manifest.
     """
     images = read_manifest(manifest)
     sides = read_table(holdout, ["image_id", "split"]).set_index("image_id")["split"]
@@ -68,14 +68,14 @@ def run(
 def assign_folds(images: pd.DataFrame, *, unit: Unit, folds: int, seed: int) -> "pd.Series[int]":
     """Return the fold (0..folds-1) of every training image, on the index of `images`.
 
-    `images` needs the columns image_id, label and patient_id; see `run`.
+    `images` needs the columns image_id, label, patient_id and site; see `run`.
     """
-    groups = images.groupby("label")[group_column(unit)].nunique()
-    for label, count in groups.items():
+    groups = groups_of(images, unit)
+    for label, count in groups.groupby(images["label"]).nunique().items():
         if count < folds:
             raise InputError(
                 f"class {label} has {count} training {unit}s, fewer than split.folds ({folds}): "
                 "some fold would have none to validate on; ask fewer folds, or sample more images"
             )
-    fold_of = partition_groups(count_by_group(images, unit), folds, generator(seed, "split"))
-    return images[group_column(unit)].map(fold_of)
+    counts = pd.crosstab(groups, images["label"])
+    return groups.map(partition_groups(counts, folds, generator(seed, "split")))

@@ -8,6 +8,8 @@ from covidcxr.classify.predictions import ALL_BACKBONES, ENSEMBLE, NETWORK
 
 STUDY = "study"
 """The run's own training population."""
+BY_PATIENT = "by_patient"
+"""The same images in folds of patients, where the run's own folds are of sites."""
 KIND = ["backbone", "augmentation", "classifier"]
 Kind = tuple[str, str, str]
 """Backbone, augmentation and classifier."""

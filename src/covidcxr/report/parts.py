@@ -70,9 +70,10 @@ def data(run: Run) -> Section:
         method=(
             "Images are sampled at random from those that meet the filters of the configuration. "
             "A file that is missing, cannot be decoded, is blank or duplicates another is set "
-            "aside and replaced by the next one. Whole patients are assigned to the test set or "
-            "to one fold by an integer program that meets the class counts asked for."
-            if run.config["split"]["unit"] == "patient"
+            "aside and replaced by the next one. "
+            f"Whole {run.config['split']['unit']}s are assigned to the test set or to one fold by "
+            "an integer program that meets the class counts asked for."
+            if run.config["split"]["unit"] != "image"
             else "Images are split one by one, as in the study, whoever the patient.",
         ),
         checks=(split_check(run),),
