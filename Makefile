@@ -6,17 +6,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slurm bench lint format lock docs real clean
+.PHONY: help demo test test-slurm bench lint format lock docs real clean
 
-demo: $(INSTALLED)
+help: ## list what make can do
+	@awk -F ': .*## |: ## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## set up, and run the whole workflow on phantoms
 	$(BIN)/snakemake --cores all --configfile config/demo.yaml
 	@echo "Open results/demo/report.html"
 
-test: $(INSTALLED)
+test: $(INSTALLED) ## set up, and run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 # The workflow through a real SLURM of one node on loopback; as root it installs Debian's packages.
-test-slurm: $(INSTALLED)
+test-slurm: $(INSTALLED) ## run the workflow through a SLURM of one node on this machine
 	if [ "$$(id -u)" = 0 ] && ! command -v slurmctld >/dev/null; then \
 	    apt-get update -qq && \
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge || \
@@ -24,35 +27,35 @@ test-slurm: $(INSTALLED)
 	$(BIN)/python -m pytest -rs tests/slurm
 
 # Every benchmark in turn; each prints its figures (benchmarks/README.md has measured ones).
-bench: $(INSTALLED)
+bench: $(INSTALLED) ## run every benchmark (minutes each)
 	for script in benchmarks/*.py; do \
 	    echo "== $$script" && TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python $$script || exit 1; done
 
 # The whole study on the images in ../shared (some 95 minutes on two cores, 52 of them the CycleGAN's).
-real: $(INSTALLED)
+real: $(INSTALLED) ## run the study on the images in ../shared
 	$(BIN)/snakemake --cores all --configfile tests/real/config.yaml
 
-lint: $(INSTALLED)
+lint: $(INSTALLED) ## check style, types, rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
-format: $(INSTALLED)
+format: $(INSTALLED) ## mend most of what lint finds
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/Snakefile workflow/rules
 
 # Resolve pyproject.toml anew into the lock file.
-lock: $(INSTALLED)
+lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml
 	$(BIN)/python -m pip install pip-tools==7.6.2
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
 	    --no-emit-find-links --no-emit-trusted-host --extra workflow --extra dev \
 	    --output-file requirements.lock pyproject.toml
 
 # config/README.md from the schema.
-docs: $(INSTALLED)
+docs: $(INSTALLED) ## write config/README.md from the schema
 	$(BIN)/python workflow/scripts/config_readme.py workflow/schemas/config.schema.yaml > config/README.md
 
 # An environment of another Python, or without pip (a set-up that was cut short), is made again.
@@ -65,5 +68,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $(INSTALLED)
 
-clean:
+clean: ## remove the environment
 	rm -rf $(VENV) .snakemake

@@ -2,30 +2,36 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import webbrowser
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 import yaml
 
+from covidcxr import __version__
 from covidcxr.errors import InputError
 from covidcxr.logs import step
 
-ROOT = Path(__file__).resolve().parents[2]
+PROFILE = Path("profiles/default")
 
 SOME_UNREADABLE = 3
 """Exit status where some files could not be read; the others have their predictions."""
+
+TEMPLATES = {"study": "config"}
+"""Configurations whose file has another name than `init --for`."""
 
 STOPPED = 130
 """Exit status after Ctrl-C, as of any program; the rows written so far stay."""
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Chest X-ray classifiers: train, report, predict. No medical device; for research only.",
@@ -37,6 +43,24 @@ Config = Annotated[
         exists=True, dir_okay=False, help="Configuration of the run, such as config/demo.yaml."
     ),
 ]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing but what is wrong; the log has the rest.")
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"covidcxr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")
+    ] = False,
+) -> None:
+    """Take options that stand before the command."""
 
 
 @app.command(
@@ -74,6 +98,7 @@ def predict(
         bool, typer.Option(help="Write Grad-CAM of the predicted class over each image.")
     ] = True,
     threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = os.cpu_count() or 1,
+    quiet: Quiet = False,
 ) -> None:
     """Classify chest radiographs with a trained model. No medical device: never for patients.
 
@@ -82,26 +107,50 @@ def predict(
     modalities than radiographs and raw detector data are refused, in words, and the run goes on.
     """
     names = None if classes is None else [name.strip() for name in classes.split(",")]
-    with step():
+    with step(quiet=quiet):
         from covidcxr.deploy.request import LOG, NOTICE, TABLE, check
 
         request = check(model, images, out, classes=names)
-    with step(out / LOG):
+    with step(out / LOG, quiet=quiet):
         from covidcxr.deploy.predict import predict as predict_files
 
         outcome = predict_files(request, heatmaps=heatmaps, threads=threads)
-    for name, count in outcome.classes.most_common():
-        typer.echo(f"{count:6d}  {name}")
     total, predicted = len(request.files), outcome.classes.total()
-    typer.echo(f"{NOTICE}\n{out / TABLE}")
-    typer.echo(
-        f"{'Stopped: ' if outcome.stopped else ''}{predicted} of {total} files have a prediction"
-        + (f", {outcome.problems} a problem (column `problem`)" if outcome.problems else "")
-    )
+    if not quiet:
+        for name, count in outcome.classes.most_common():
+            typer.echo(f"{count:6d}  {name}")
+        typer.echo(f"{NOTICE}\n{out / TABLE}")
+        typer.echo(
+            f"{'Stopped: ' * outcome.stopped}{predicted} of {total} files have a prediction"
+            + (f", {outcome.problems} a problem (column `problem`)" if outcome.problems else "")
+        )
     if outcome.stopped:
         raise typer.Exit(STOPPED)
     if outcome.problems:
         raise typer.Exit(SOME_UNREADABLE if predicted else 1)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; made where it is not there.")],
+    kind: Annotated[
+        Literal["own", "study", "demo"],
+        typer.Option("--for", help="Your own images, the published study, or the demo."),
+    ] = "own",
+) -> None:
+    """Write a commented configuration, and profiles for one machine and for a cluster."""
+    with step():
+        share = share_folder()
+        config, profiles = folder / "config.yaml", folder / PROFILE.parent
+        for path in (config, profiles):
+            if path.exists():
+                raise InputError(f"{path} is there already; nothing was written")
+        text = (share / "config" / f"{TEMPLATES.get(kind, kind)}.yaml").read_text()
+        shutil.copytree(share / PROFILE.parent, profiles)
+        # An editor finds the schema where it is installed.
+        config.write_text(text.replace("$schema=..", f"$schema={share}"))
+    edit = "edit config.yaml, then: " if kind == "own" else ""
+    typer.echo(f"cd {shlex.quote(str(folder))}; {edit}covidcxr run config.yaml")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -172,19 +221,36 @@ def results_of(config: Path) -> Path:
     return Path("results") / content["run"]
 
 
+def share_folder() -> Path:
+    """Return the folder of workflow, config and profiles: the wheel's, or that of the checkout.
+
+    Raises
+    ------
+    InputError
+        Neither holds them.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "share", package.parents[1]):
+        if (folder / "workflow/Snakefile").is_file():
+            return folder
+    raise InputError(f"{package} came without its workflow: pip install 'covidcxr[workflow]'")
+
+
 def snakemake(config: Path, flags: Sequence[str]) -> int:
     """Print a Snakemake command, run it in the current folder and return its exit status.
 
-    The Snakefile is that of the current folder, if it is this workflow's, else that of the checkout
-    this package is from.
+    The workflow is the one of this package, whatever lies in the current folder; the profile is the
+    one beside the configuration, else the package's.
     """
-    place: list[str] = []
-    if not (Path("Snakefile").is_file() and Path("src/covidcxr").is_dir()):
-        if not (ROOT / "Snakefile").is_file():
-            typer.echo("There is no Snakefile here: go to your copy of the repository.", err=True)
-            return 1
-        place = ["--snakefile", str(ROOT / "Snakefile")]
+    with step():
+        if find_spec("snakemake") is None:
+            raise InputError("Snakemake is not installed: pip install 'covidcxr[workflow]'")
+        share = share_folder()
+    own = config.parent / PROFILE
+    profile = own if own.is_dir() else share / PROFILE
+    place = ["--snakefile", str(share / "workflow/Snakefile"), "--workflow-profile", str(profile)]
     # A bare name after --configfile would be taken for a further file, so the flags come first.
     command = ["snakemake", *place, *flags, "--configfile", str(config)]
-    typer.echo(f"+ {shlex.join(command)}", err=True)
+    if not {"-q", "--quiet"} & set(flags):
+        typer.echo(f"+ {shlex.join(command)}", err=True)
     return subprocess.run([sys.executable, "-m", *command], check=False).returncode

@@ -19,17 +19,17 @@ LINE_EVERY_SECONDS = 10.0
 
 
 @contextmanager
-def step(log_file: str | Path | None = None) -> Iterator[None]:
+def step(log_file: str | Path | None = None, *, quiet: bool = False) -> Iterator[None]:
     """Run a step: its log lines go to stderr and to `log_file`, its input errors become one line.
 
     An `InputError` ends the process with status 1 and no traceback; any other exception is written
     to the log with its traceback and raised again. What libraries say, also below Python, goes to
-    `log_file` alone. The last line of a step that succeeded says when it ended, where, and what it
-    took (`ending`); the report reads it.
+    `log_file` alone; with `quiet` so does what is no warning or error. The last line of a step that
+    succeeded says when it ended, where, and what it took (`ending`); the report reads it.
     """
     start = time.monotonic()
     log = logging.getLogger("covidcxr")
-    with _only_ours(log_file) as terminal:
+    with _only_ours(log_file, quiet) as terminal:
         handlers: list[logging.Handler] = [terminal]
         if log_file is not None:
             handlers.append(logging.FileHandler(log_file, mode="a"))
@@ -60,13 +60,13 @@ def step(log_file: str | Path | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def _only_ours(log_file: str | Path | None) -> Iterator[logging.Handler]:
+def _only_ours(log_file: str | Path | None, quiet: bool) -> Iterator[logging.Handler]:
     """Give a handler for the terminal that passes our own lines, all else going to `log_file`.
 
     TensorFlow writes to the file descriptor of standard error, so this is what is led away;
     `sys.stderr` goes on to the terminal. Without `log_file` nothing is led anywhere.
     """
-    before = sys.stderr
+    before = shown = sys.stderr
     with ExitStack() as stack:
         if log_file is not None:
             path = Path(log_file)
@@ -78,9 +78,12 @@ def _only_ours(log_file: str | Path | None) -> Iterator[logging.Handler]:
             os.dup2(stack.enter_context(path.open("a")).fileno(), 2)
             # A test or a notebook has put its own in place, which has no such descriptor.
             if before is sys.__stderr__:
-                sys.stderr = terminal
+                shown = terminal
+                # Bars are drawn on it.
+                sys.stderr = before if quiet else terminal
                 stack.callback(setattr, sys, "stderr", before)
-        handler = logging.StreamHandler(sys.stderr)
+        handler = logging.StreamHandler(shown)
+        handler.setLevel(logging.WARNING if quiet else logging.INFO)
         handler.addFilter(lambda record: record.name == "covidcxr")
         yield handler
 

@@ -63,3 +63,21 @@ os.write(2, b"afterwards\\n")
     assert "our line" in log
     for text in ("our line", "100%", "afterwards"):
         assert text in done.stderr
+
+
+def test_a_quiet_step_shows_warnings_only_and_logs_all(tmp_path: Path) -> None:
+    script = """
+import logging
+from covidcxr.logs import progress, step
+with step("a.log", quiet=True):
+    logging.getLogger("covidcxr").info("our line")
+    for _ in progress(range(2)): pass
+    logging.getLogger("covidcxr").warning("a problem")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines()[0].endswith("WARNING a problem")
+    assert len(done.stderr.splitlines()) == 1
+    log = (tmp_path / "a.log").read_text()
+    assert all(text in log for text in ("our line", "100%", "a problem"))

@@ -110,6 +110,7 @@ rule severity_model:
 
 
 rule severity:
+    """Severity scores, learned from images and held against readers."""
     input:
         predictions=expand(
             f"{SEVERITY}/{{score}}.csv",
