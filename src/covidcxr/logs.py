@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from covidcxr.errors import InputError
 
 LINE_EVERY_SECONDS = 10.0
@@ -129,6 +127,8 @@ def peak_memory() -> float:
 
 def progress(iterable: Any = None, **options: Any) -> Any:
     """Return a `tqdm` bar: drawn live on a terminal, a line every ten seconds in a log."""
+    from tqdm import tqdm  # planning a run shows none
+
     if sys.stderr.isatty():
         return tqdm(iterable, mininterval=0.2, file=sys.stderr, **options)
     return tqdm(iterable, mininterval=LINE_EVERY_SECONDS, file=_Lines(), ascii=True, **options)

@@ -28,6 +28,7 @@ def code_digest(script: str | Path) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
+@cache
 def step_digest(step: str) -> str:
     """Return the digest of step `<stage>/<step>`, see `code_digest`."""
     return code_digest(PACKAGE / f"{step}.py")

@@ -49,6 +49,10 @@ try:
     check_paths(config)
 except InputError as error:
     raise WorkflowError(str(error))
+except ModuleNotFoundError as error:
+    raise WorkflowError(
+        f"a table of one's own is read before the run: install {error.name} beside Snakemake"
+    )
 
 RUN = f"results/{config['run']}"
 RESOURCES = config["resources"]
@@ -218,8 +222,11 @@ wildcard_constraints:
 
 
 def step(name):
-    """Name of step `<stage>/<rule>`, which `scripts/run.py` runs, and the digest of its code."""
-    return f"{name} {step_digest(name)}"
+    """Name of step `<stage>/<rule>`, which `scripts/run.py` runs, and the digest of its code.
+
+    The digest is made when a job asks for it: a job's own Snakemake needs one, not all.
+    """
+    return lambda wildcards: f"{name} {step_digest(name)}"
 
 
 def job(mb, minutes, gpu=0):

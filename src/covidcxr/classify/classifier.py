@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import joblib
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from covidcxr.classify.classifiers import (
     CLASSIFIERS,
     TEST,
     Examples,
-    Integers,
     fit_folds,
     probabilities,
 )
@@ -102,7 +102,7 @@ def run(
 
 def examples_of(
     table: pd.DataFrame, features: np.ndarray, classes: Sequence[str]
-) -> tuple[Examples, Integers]:
+) -> tuple[Examples, npt.NDArray[np.int64]]:
     """Return images as examples, and the fold of each (`TEST` for a test image).
 
     Parameters

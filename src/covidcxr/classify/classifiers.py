@@ -2,8 +2,7 @@
 
 One more is one entry of `CLASSIFIERS`: a function of the inner folds, pairs of row numbers
 (training, left out) that share no patient, by which a pipeline chooses and calibrates itself.
-scikit-learn is imported where one is built, so that planning a run, which reads the names, does
-not wait for it.
+Planning a run reads their names, so NumPy and scikit-learn are imported where one is built.
 """
 
 from __future__ import annotations
@@ -13,19 +12,19 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from covidcxr.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from sklearn.pipeline import Pipeline
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Folds = Sequence[tuple[Integers, Integers]]
+    Floats = npt.NDArray[np.float64]
+    Integers = npt.NDArray[np.int64]
 
-PENALTIES = tuple(np.logspace(-4, 0, 9).tolist())
+Folds = Sequence[tuple["Integers", "Integers"]]
+
+PENALTIES = tuple(10 ** (k / 2 - 4) for k in range(9))
 """Inverse strengths C of the logistic regression's L2 penalty that are tried."""
 
 MARGIN_PENALTY = 10.0
@@ -128,6 +127,7 @@ def fit(build: Callable[[Folds], Pipeline], examples: Examples) -> Pipeline:
     InputError
         A class has images of one patient only.
     """
+    import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold
 
     classes, patients = examples.classes, examples.patients
@@ -172,6 +172,8 @@ def fit_folds(
 
 def probabilities(model: Pipeline, features: Floats, count: int) -> Floats:
     """Return float64 [m, count], 0 for a class without a training image, of [m, channels]."""
+    import numpy as np
+
     found = np.zeros((len(features), count))
     found[:, model.classes_] = model.predict_proba(features)
     return found

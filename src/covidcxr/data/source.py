@@ -4,19 +4,23 @@ A type is a module of `covidcxr.data.sources` that bears its name and holds a su
 in `SOURCE`; the configuration's schema describes its options. Nothing else knows the types.
 """
 
+from __future__ import annotations
+
 import difflib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import pandas as pd
-
-from covidcxr.data.lung_shape import Boxes
 from covidcxr.data.spreadsheet import plain
 from covidcxr.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from covidcxr.data.lung_shape import Boxes
 
 log = logging.getLogger("covidcxr")
 
@@ -145,6 +149,8 @@ def filter_candidates(candidates: pd.DataFrame, where: Where) -> pd.DataFrame:
     InputError
         If a condition is on no column.
     """
+    import pandas as pd
+
     passed = pd.Series(True, index=candidates.index)
     for column, condition in where.items():
         if column == "age_min":

@@ -1,5 +1,7 @@
 """Tables that people make: whatever separator, encoding or program they are from."""
 
+from __future__ import annotations
+
 import csv
 import difflib
 import io
@@ -8,10 +10,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from covidcxr.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger("covidcxr")
 
@@ -49,6 +53,8 @@ def read_spreadsheet(
         If the file cannot be read, lacks a required column, has one twice, or a row has more cells
         than there are columns.
     """
+    import pandas as pd
+
     rows = _read_cells(Path(path), [*required, *optional])
     if not rows:
         raise InputError(f"{path} is empty; its first line must name the columns")
@@ -97,8 +103,8 @@ def plain(name: str) -> str:
 
 
 def numbers(
-    texts: "pd.Series[str]", path: str | Path, low: float = -1e9, high: float = 1e9
-) -> "pd.Series[float]":
+    texts: pd.Series[str], path: str | Path, low: float = -1e9, high: float = 1e9
+) -> pd.Series[float]:
     """Read a column of numbers, with a point or a comma; NaN where a cell says unknown.
 
     Raises
@@ -106,6 +112,8 @@ def numbers(
     InputError
         If a cell holds no number from `low` to `high`; names the rows.
     """
+    import pandas as pd
+
     shaped = [text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text) else text for text in texts]
     values = pd.to_numeric(pd.Series(shaped, texts.index), errors="coerce").astype(float)
     unknown = texts.str.lower().isin(list(UNKNOWN))
@@ -117,7 +125,7 @@ def numbers(
 
 
 def refuse_rows(
-    wrong: "pd.Series[bool]", path: str | Path, problem: str, texts: "pd.Series[str] | None" = None
+    wrong: pd.Series[bool], path: str | Path, problem: str, texts: pd.Series[str] | None = None
 ) -> None:
     """Raise an InputError that names the rows in which something is wrong, if there are some.
 
@@ -190,6 +198,8 @@ def _separated(path: Path, text: str, known: Sequence[str]) -> Cells:
 
 
 def _excel(path: Path) -> Cells:
+    import pandas as pd
+
     try:
         sheet = pd.read_excel(path, header=None, dtype=str, keep_default_na=False)
     except ImportError as error:

@@ -14,7 +14,6 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from covidcxr.classify.classifiers import (
     Examples,
-    Floats,
     chosen_penalty,
     fitted,
     probabilities,
@@ -127,7 +126,7 @@ def run(
         features = read_pooled(bank[0], bank[1], images["image_id"].tolist())
         penalty = chosen_penalty(joblib.load(bank[2]).values())
 
-        def accuracy(division: Division, x: Floats = features, c: float = penalty) -> float:
+        def accuracy(division: Division, x: np.ndarray = features, c: float = penalty) -> float:
             training = division.training
             weights = sample_weights(
                 truth[training],

@@ -1,20 +1,23 @@
 """The COVID-19 Image Data Collection (Cohen et al. 2020, arXiv:2006.11988)."""
 
+from __future__ import annotations
+
 import json
 import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from covidcxr.data.download import JSON, TABLE, NotFoundError, join
-from covidcxr.data.lung_shape import Boxes
 from covidcxr.data.repository import Repository
 from covidcxr.data.source import Source, Where, as_candidates, filter_any
-from covidcxr.data.tables import read_table
 from covidcxr.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from covidcxr.data.lung_shape import Boxes
 
 log = logging.getLogger("covidcxr")
 
@@ -51,6 +54,10 @@ class CovidChestXray(Source):
         that are no number are unknown. The site is the `location`, where that is told, else the
         host of the `url` that the image is from.
         """
+        import pandas as pd
+
+        from covidcxr.data.tables import read_table
+
         table = self.folder / "metadata.csv"
         rows = read_table(table, COLUMNS)
         rows = rows[(rows["modality"] == "X-ray") & (rows["folder"] == "images")]
@@ -138,6 +145,8 @@ def read_lung_boxes(path: str | Path) -> dict[str, Boxes]:
     InputError
         If the file is not in COCO format.
     """
+    import numpy as np
+
     try:
         content = json.loads(Path(path).read_text())
         lung = {c["id"]: LUNGS.get(c["name"].lower()) for c in content["categories"]}

@@ -1,19 +1,23 @@
 """Kermany's chest X-ray set of children (Kermany et al. 2018, doi:10.17632/rscbjbr9sj.2)."""
 
+from __future__ import annotations
+
 import re
 import shutil
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from covidcxr.data.download import ZIP, Checksum, fetch, fetch_from_mirror, is_url
 from covidcxr.data.source import Source, Where, as_candidates
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
 from covidcxr.logs import progress
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 URL = (
     "https://data.mendeley.com/public-files/datasets/rscbjbr9sj/files/"
@@ -41,6 +45,8 @@ class Kermany(Source):
         bacteria), `IM-0115-0001` and `NORMAL2-IM-1427-0001` are patients IM-0115 and
         NORMAL2-IM-1427; an image of another name is a patient of its own. All are antero-posterior.
         """
+        import pandas as pd
+
         folder = self.folder / "images"
         files = _images(folder)
         # Copies with and without the level [train|test] must give the same sample.

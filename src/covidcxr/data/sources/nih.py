@@ -1,15 +1,18 @@
 """NIH ChestX-ray14 (Wang et al. 2017): 42 GB, read where they lie and not fetched."""
 
+from __future__ import annotations
+
 import logging
 import re
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from covidcxr.data.fingerprint import fingerprint_listing
 from covidcxr.data.source import Source, as_candidates
-from covidcxr.data.tables import read_table
 from covidcxr.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger("covidcxr")
 
@@ -144,6 +147,8 @@ def read_entries(table: str | Path) -> pd.DataFrame:
     InputError
         If the table cannot be read or lacks a column.
     """
+    from covidcxr.data.tables import read_table
+
     rows = read_table(table, ["Image Index", "Finding Labels", "Patient Age", "View Position"])
     rows = rows.rename(columns=COLUMNS)
     if "sex" not in rows:

@@ -5,15 +5,19 @@ repository `muhammedtalo/COVID-19`; the images are those of Wang et al. 2017. Th
 folder of COVID-19 images is left out: it repeats the COVID-19 Image Data Collection.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from covidcxr.data.repository import Repository
 from covidcxr.data.source import Source, Where, as_candidates, filter_any
 from covidcxr.data.sources.nih import LICENSE, nih_patient, read_entries
 from covidcxr.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REPOSITORY = "muhammedtalo/COVID-19"
 FOLDER = "X-Ray Image DataSet"
@@ -83,6 +87,8 @@ def list_images(names: Iterable[str]) -> pd.DataFrame:
 
     A name can stand in both folders, so the key is folder and name.
     """
+    import pandas as pd
+
     keys = [
         name
         for name in sorted(names)

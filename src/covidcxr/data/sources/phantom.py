@@ -1,11 +1,14 @@
 """Chest phantoms that the package draws (`covidcxr.data.phantoms`)."""
 
-from pathlib import Path
+from __future__ import annotations
 
-import pandas as pd
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from covidcxr.data.source import NUMBERS, TEXTS, Source, as_candidates
-from covidcxr.data.tables import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Phantoms(Source):
@@ -15,6 +18,8 @@ class Phantoms(Source):
 
     def candidates(self) -> pd.DataFrame:
         """List the phantoms."""
+        from covidcxr.data.tables import read_table
+
         table = self.folder / "metadata.csv"
         rows = read_table(table, ["filename", *sorted(set(TEXTS) - {"site"}), *NUMBERS], NUMBERS)
         paths = [str(self.folder / "images" / name) for name in rows["filename"]]
