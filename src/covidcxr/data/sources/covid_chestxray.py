@@ -110,7 +110,9 @@ def covid_diagnosis(finding: str) -> str:
     return COVID if COVID in elements else finding.rpartition("/")[2].strip()
 
 
-def _sites(rows: pd.DataFrame) -> "pd.Series[str]":
+def _sites(rows: pd.DataFrame) -> pd.Series[str]:
+    import pandas as pd
+
     place, url = (
         rows.get(column, pd.Series("", rows.index)).str.strip() for column in ("location", "url")
     )
