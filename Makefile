@@ -26,10 +26,9 @@ test-slurm: $(INSTALLED) ## run the workflow through a SLURM of one node on this
 	    echo "SLURM cannot be installed here; its tests skip"; fi
 	$(BIN)/python -m pytest -rs tests/slurm
 
-# Every benchmark in turn; each prints its figures (benchmarks/README.md has measured ones).
-bench: $(INSTALLED) ## run every benchmark (minutes each)
-	for script in benchmarks/*.py; do \
-	    echo "== $$script" && TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python $$script || exit 1; done
+# Every benchmark in turn; results with machine, date and yardstick go to benchmarks/results.
+bench: $(INSTALLED) ## run every benchmark
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python benchmarks/all.py
 
 # The whole study on the images in ../shared (some 95 minutes on two cores, 52 of them the CycleGAN's).
 real: $(INSTALLED) ## run the study on the images in ../shared

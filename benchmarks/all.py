@@ -1,0 +1,60 @@
+"""Run every benchmark in turn and write what each prints to `benchmarks/results/<name>.md`.
+
+Each file begins with machine, date and U, the CPU seconds of an import of TensorFlow in the same
+run: times of two machines are compared in U.
+"""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).resolve().parent
+NEED_A_RUN = ("half_precision.py", "views.py")
+
+
+def cpu_seconds(*command: str) -> float:
+    """Return the user and system seconds of a command."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def main() -> None:
+    """Measure U, run what can run here, write the results."""
+    unit = median(cpu_seconds(sys.executable, "-c", "import tensorflow") for _ in range(3))
+    head = f"{date.today()}, {processor()}, {os.cpu_count()} cores, U = {unit:.2f} CPU seconds.\n\n"
+    (HERE / "results").mkdir(exist_ok=True)
+    finished = Path("results/real/tables/classification.csv").exists()
+    for script in sorted(HERE.glob("*.py")):
+        if script == Path(__file__).resolve() or (script.name in NEED_A_RUN and not finished):
+            continue
+        print(f"== {script.name}", flush=True)
+        command = [sys.executable, str(script)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                lines.append(line)
+        if process.returncode:
+            raise SystemExit(f"{script.name} failed")
+        text = f"`python benchmarks/{script.name}`, {head}{''.join(lines)}"
+        (HERE / "results" / f"{script.stem}.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
