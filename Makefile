@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-slurm bench lint format lock docs real clean
+.PHONY: help demo test test-slurm test-pythons bench lint format lock docs real clean
 
 help: ## list what make can do
-	@awk -F ': .*## |: ## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ': .*## |: ## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## set up, and run the whole workflow on phantoms
 	$(BIN)/snakemake --cores all --configfile config/demo.yaml
@@ -25,6 +25,12 @@ test-slurm: $(INSTALLED) ## run the workflow through a SLURM of one node on this
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge || \
 	    echo "SLURM cannot be installed here; its tests skip"; fi
 	$(BIN)/python -m pytest -rs tests/slurm
+
+# The tiny run on every supported Python of this machine, each in an environment of its own (minutes each).
+test-pythons: $(INSTALLED) ## run the tiny workflow on every supported Python that is here
+	for minor in 11 12 13; do ! command -v python3.$$minor >/dev/null || \
+	    $(MAKE) VENV=.venv3.$$minor PYTHON=python3.$$minor .venv3.$$minor/.installed || exit 1; done
+	$(BIN)/python -m pytest -rs tests/workflow/test_versions.py
 
 # Every benchmark in turn; results with machine, date and yardstick go to benchmarks/results.
 bench: $(INSTALLED) ## run every benchmark

@@ -17,6 +17,7 @@ import yaml
 from covidcxr import __version__
 from covidcxr.errors import InputError
 from covidcxr.logs import step
+from covidcxr.provenance import share_folder
 
 PROFILE = Path("profiles/default")
 
@@ -219,21 +220,6 @@ def results_of(config: Path) -> Path:
     if not isinstance(content, dict) or not isinstance(content.get("run"), str):
         raise InputError(f"{config} has no key `run`, the name of the run")
     return Path("results") / content["run"]
-
-
-def share_folder() -> Path:
-    """Return the folder of workflow, config and profiles: the wheel's, or that of the checkout.
-
-    Raises
-    ------
-    InputError
-        Neither holds them.
-    """
-    package = Path(__file__).resolve().parent
-    for folder in (package / "share", package.parents[1]):
-        if (folder / "workflow/Snakefile").is_file():
-            return folder
-    raise InputError(f"{package} came without its workflow: pip install 'covidcxr[workflow]'")
 
 
 def snakemake(config: Path, flags: Sequence[str]) -> int:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from covidcxr.errors import InputError
+
 PACKAGE = Path(__file__).parent
 NAME = PACKAGE.name
 PLUMBING = ("logs.py", "errors.py", "provenance.py", "data/download.py", "data/repository.py")
@@ -118,3 +120,17 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return found.stdout.strip()
+
+
+def share_folder() -> Path:
+    """Return the folder of workflow, config and profiles: the wheel's, or that of the checkout.
+
+    Raises
+    ------
+    InputError
+        Neither holds them.
+    """
+    for folder in (PACKAGE / "share", PACKAGE.parents[1]):
+        if (folder / "workflow/Snakefile").is_file():
+            return folder
+    raise InputError(f"{PACKAGE} came without its workflow: pip install 'covidcxr[workflow]'")

@@ -15,6 +15,7 @@ PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel", "sin
 CPUS = 4  # the rules' default threads, on whatever machine this is
 MEMORY_MB = 12000
 PARTITION = "test"
+GPU_PARTITION = "testgpu"
 ACCOUNT = "lab"
 
 
@@ -158,6 +159,7 @@ AccountingStorageType=accounting_storage/none
 MinJobAge=3600
 NodeName={host} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={MEMORY_MB} Gres=gpu:1 State=UNKNOWN
 PartitionName={PARTITION} Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName={GPU_PARTITION} Nodes={host} MaxTime=INFINITE State=UP
 """
         SYSTEM.mkdir(exist_ok=True)
         (SYSTEM / "slurm.conf").write_text(MARK + text)

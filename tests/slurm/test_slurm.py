@@ -13,7 +13,7 @@ import pytest
 from covidcxr.features.weights import weight_file
 from tests.workflow.conftest import TINY, Workflow
 
-from .cluster import ACCOUNT, Cluster, Submission
+from .cluster import ACCOUNT, GPU_PARTITION, PARTITION, Cluster, Submission
 from .conftest import SlurmWorkflow, copy_for_slurm
 
 PAIRS = """
@@ -24,6 +24,16 @@ rule on_gpu:
     output: "{n}.txt"
     resources: gpu=1, mem_mb=100, runtime=1
     shell: "sleep 4; echo $CUDA_VISIBLE_DEVICES > {output}"
+"""
+
+TWO = """
+rule all:
+    input: "0.txt", "1.txt"
+
+rule of:
+    output: "{gpu}.txt"
+    resources: gpu=lambda wildcards: int(wildcards.gpu), mem_mb=100, runtime=1
+    shell: "echo $SLURM_JOB_PARTITION > {output}"
 """
 
 
@@ -120,6 +130,26 @@ def test_gpu_jobs_wait_in_the_queue_of_slurm_and_a_group_of_them_asks_for_one_gp
     first, second = submissions_of(output, cluster)
     assert [first.gpus, second.gpus] == ["gres:gpu:1"] * 2
     assert pd.Timestamp(second.submitted) < pd.Timestamp(first.end) <= pd.Timestamp(second.start)
+
+
+def test_cpu_and_gpu_jobs_go_to_partitions_of_their_own(slurm_workflow: SlurmWorkflow) -> None:
+    folder = slurm_workflow.folder
+    (folder / "Snakefile").write_text(TWO)
+    # What the file of the profile says to do.
+    partitions = folder / "profiles/slurm/partitions.yaml"
+    text = partitions.read_text()
+    for theirs, ours in (("cpu", PARTITION), ("gpu", GPU_PARTITION)):
+        text, edited = re.subn(rf"^  {theirs}:", f"  {ours}:", text, flags=re.MULTILINE)
+        assert edited == 1
+    partitions.write_text(text)
+    profile = folder / "profiles/slurm/config.yaml"
+    kept = [line for line in profile.read_text().splitlines() if "slurm_partition:" not in line]
+    [line] = re.findall(r"`(slurm-partition-config: .*)`", text)
+    profile.write_text("\n".join([*kept, line]))
+    status, output = slurm_workflow.submit({})
+    assert status == 0, output
+    found = [(folder / f"{gpu}.txt").read_text().strip() for gpu in (0, 1)]
+    assert found == [PARTITION, GPU_PARTITION]
 
 
 def test_downloads_run_where_snakemake_runs_as_compute_nodes_may_have_no_internet(

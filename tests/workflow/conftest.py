@@ -18,49 +18,7 @@ PARTS = ("Snakefile", "src", "workflow", "config", "profiles", "envs")
 
 Config = dict[str, Any]
 
-TINY: Config = {
-    "run": "tiny",
-    "image_size": 32,
-    "sources": {
-        "phantoms": {
-            "type": "phantom",
-            "patients": {"normal": 8, "pneumonia": 8, "COVID-19": 8},
-            "image_size": 64,
-        }
-    },
-    "classes": {
-        "covid": [{"source": "phantoms", "count": 8, "where": {"diagnosis": ["COVID-19"]}}],
-        "normal": [{"source": "phantoms", "count": 8, "where": {"diagnosis": ["normal"]}}],
-        "pneumonia": [{"source": "phantoms", "count": 8, "where": {"diagnosis": ["pneumonia"]}}],
-    },
-    "timeline": {"source": "phantoms", "where": {"patient_id": ["timeline"]}},
-    "split": {"test": 0.25, "folds": 2},
-    "backbones": ["MobileNet"],
-    "weights": {"MobileNet": "random"},
-    "views": 2,
-    "augmentations": {"v1": {"synthetic": 0}, "v2": {"synthetic": 2}},
-    "training": {"epochs": 2},
-    "explain": {"images": 2},
-    "repeats": 1,
-    "scores": {
-        "extent": {
-            "source": "phantoms",
-            "readers": {"truth": "extent"},
-            "range": [0, 6],
-            "zones": {"truth": [f"zone_{k}" for k in range(1, 7)]},
-            "zone_range": [0, 1],
-        }
-    },
-    "severity": {"layers": {"MobileNet": "conv_pw_3_relu"}},
-    "performance": {"threads": 1},
-    "cyclegan": {
-        "image_size": 32,
-        "iterations": 4,
-        "filters": 4,
-        "residual_blocks": 1,
-        "checkpoint_every": 2,
-    },
-}
+TINY: Config = yaml.safe_load((REPOSITORY / ".test/config/config.yaml").read_text())
 
 DEMO: Config = yaml.safe_load((REPOSITORY / "config/demo.yaml").read_text())
 
@@ -76,9 +34,11 @@ class Workflow:
         (self.folder / "run.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         return ["--configfile", "run.yaml"]
 
-    def snakemake(self, config: Config, *flags: str) -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, config: Config, *flags: str, python: str | Path = sys.executable
+    ) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"COLUMNS": "200"}
-        command = [sys.executable, "-m", "snakemake", *flags, *self.configured(config)]
+        command = [str(python), "-m", "snakemake", *flags, *self.configured(config)]
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )

@@ -1,5 +1,6 @@
 """What every profile must carry, since Snakemake reads one workflow profile only."""
 
+import os
 import re
 from graphlib import TopologicalSorter
 from typing import Any
@@ -18,8 +19,8 @@ def profile(name: str) -> dict[str, Any]:
     return content
 
 
-def test_there_is_a_profile_for_one_machine_and_one_for_slurm() -> None:
-    assert PROFILES == ["default", "slurm"]
+def test_there_is_a_profile_for_one_machine_and_one_for_each_kind_of_cluster() -> None:
+    assert PROFILES == ["default", "pbs", "slurm"]
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -44,3 +45,48 @@ def test_no_job_between_those_of_a_group_is_submitted_by_itself(workflow: Workfl
         if one != other:
             graph.setdefault(other, set()).add(one)
     TopologicalSorter(graph).prepare()
+
+
+QSUB = """#!/bin/sh
+# Stands for PBS: notes what is asked, runs the job, keeps its exit status.
+for last; do :; done
+echo "$@" >> asked.txt
+number=$(wc -l < asked.txt)
+sh "$last" > /dev/null 2>&1
+echo "    Exit_status = $?" > "job$number"
+echo "$number"
+"""
+QSTAT = """#!/bin/sh
+cat "job$2"
+"""
+RULES = """
+rule all:
+    input: "well.txt", "ill.txt"
+
+rule job:
+    output: "{name}.txt"
+    threads: 2
+    resources: gpu=1, mem_mb=lambda wildcards, attempt: 300 * attempt, runtime=7
+    shell: "test {wildcards.name} = well && touch {output}"
+"""
+
+
+def test_pbs_is_asked_for_what_a_job_needs_and_told_failures_are_retried_with_more(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
+    folder = workflow.folder
+    for name, text in (("qsub", QSUB), ("qstat", QSTAT)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    (folder / "Snakefile").write_text(RULES)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    flags = ["--workflow-profile", "profiles/pbs", "--retries", "1", "--latency-wait", "0"]
+    done = workflow.snakemake({}, *flags, "--seconds-between-status-checks", "1")
+    assert done.returncode == 1
+    assert (folder / "well.txt").is_file()
+    asked = (folder / "asked.txt").read_text().splitlines()
+    assert len(asked) == 3
+    needed = "-N job -j oe -l select=1:ncpus=2:mem={}mb:ngpus=1 -l walltime=420"
+    for megabytes, line in zip((300, 300, 600), asked, strict=True):
+        assert needed.format(megabytes) in line

@@ -13,8 +13,13 @@ if len(sys.executable.split()) > 1:
         "holds it, or make its environment, where no folder's name has one"
     )
 
-# The folder that holds `workflow`: of a checkout, or of the installed package.
+# The folder that holds `workflow`: of a checkout, or of the installed package. Rules that are read from
+# GitHub (`module`, snakedeploy) go with the package that is installed.
 ROOT = Path(str(workflow.current_basedir)).parents[1]
+if not (ROOT / "workflow/Snakefile").is_file():
+    from covidcxr.provenance import share_folder
+
+    ROOT = share_folder()
 
 # In a checkout the package beside the rules is the one that runs, here and in every job, whatever is
 # installed: its digest is what the results depend on.
@@ -61,9 +66,10 @@ AUGMENTATIONS = list(config["augmentations"])
 CLASSES = list(config["classes"])
 FOLDS = [f"fold{k}" for k in range(config["split"]["folds"])]
 SYNTHETIC = synthetic_count(config)
-# Data that come with the code, named from here: a run moved with its checkout stays current.
-PUBLISHED = os.path.relpath(ROOT / "config/published_results.csv")
-LUNG_BOXES = os.path.relpath(PACKAGE / "data/lung_boxes.npz")
+# Data that come with the code, named from here: a run moved with its checkout stays current. These and the user's
+# own files are `local`: read where they lie, whatever the prefix of a module or the storage of a run.
+PUBLISHED = local(os.path.relpath(ROOT / "config/published_results.csv"))
+LUNG_BOXES = local(os.path.relpath(PACKAGE / "data/lung_boxes.npz"))
 ENVIRONMENT = str(ROOT / "envs/covidcxr.yaml")
 THREADS = config["performance"]["threads"]
 FINGERPRINTS = Path(".snakemake/covidcxr_fingerprints.json")
@@ -113,7 +119,11 @@ def folders_of(sources):
 
 def own_files_of(sources):
     """The user's files that list the images of sources."""
-    return [str(file) for s in sources.values() for file in open_source(s).own_files()]
+    return [
+        local(str(file))
+        for s in sources.values()
+        for file in open_source(s).own_files()
+    ]
 
 
 def content_of(sources):
@@ -303,7 +313,7 @@ def weight_file(wildcards):
     return (
         f"{RESOURCES}/weights/{wildcards.backbone}.h5"
         if weights == "imagenet"
-        else weights
+        else local(weights)
     )
 
 

@@ -2,16 +2,13 @@
 
 
 # On a cluster it runs where Snakemake runs: compute nodes often have no internet.
-localrules:
-    fetch,
-
-
 rule fetch:
     output:
         folder=update(directory(f"{RESOURCES}/{{source}}")),
     wildcard_constraints:
         source="|".join(placed("fetched")) or "(?!)",
     retries: 2
+    localrule: True
     resources:
         **job(500, 240),
     params:

@@ -2,14 +2,11 @@
 
 
 # On a cluster it runs where Snakemake runs, as all downloads do (data.smk).
-localrules:
-    weights,
-
-
 rule weights:
     output:
         weights=update(f"{RESOURCES}/weights/{{backbone}}.h5"),
     retries: 2
+    localrule: True
     resources:
         **job(1000, 60),
     params:

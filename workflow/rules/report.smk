@@ -20,7 +20,7 @@ rule benchmarks:
     resources:
         **job(500, 5),
     params:
-        logs=f"{RUN}/logs",
+        logs=lambda wildcards, output: str(Path(output.table).parents[1] / "logs"),
         step=step("report/benchmarks"),
     message:
         "Adding up the times of the jobs"

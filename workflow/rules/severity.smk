@@ -6,10 +6,6 @@ SCORED = config["scores"]
 SEVERITY = f"{RUN}/severity/{{backbone}}"
 
 
-localrules:
-    score_table,
-
-
 SCORED_SOURCES = {
     spec["source"]: config["sources"][spec["source"]] for spec in SCORED.values()
 }
@@ -21,6 +17,7 @@ rule score_table:
     wildcard_constraints:
         name="|".join(PUBLIC_SCORES),
     retries: 2
+    localrule: True
     resources:
         **job(500, 10),
     params:
@@ -37,7 +34,10 @@ rule severity_images:
     input:
         lambda wildcards: own_files_of(SCORED_SOURCES),
         lambda wildcards: [
-            score_table_of(spec)["table"] for spec in SCORED.values() if spec["table"]
+            table if spec["table"] in PUBLIC_SCORES else local(table)
+            for spec in SCORED.values()
+            if spec["table"]
+            for table in [score_table_of(spec)["table"]]
         ],
         folders=folders_of(SCORED_SOURCES),
     output:
