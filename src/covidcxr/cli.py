@@ -132,6 +132,16 @@ def predict(
 
 
 @app.command()
+def card(model: Annotated[Path, typer.Argument(help="A model file.")]) -> None:
+    """Print what a model says of itself: classes, data, metrics, licences, warnings."""
+    with step():
+        from covidcxr.deploy.release import describe
+
+        said = describe(model)
+    typer.echo(yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100), nl=False)
+
+
+@app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to write; made where it is not there.")],
     kind: Annotated[

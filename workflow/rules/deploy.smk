@@ -42,3 +42,23 @@ rule export_table:
         "Table of the exported models"
     script:
         "../scripts/run.py"
+
+
+rule release:
+    input:
+        model=f"{RUN}/models/study/{{backbone}}/{{augmentation}}.keras",
+        images=[f"{RUN}/data/manifest.csv", f"{RUN}/data/split.csv"],
+        scores=SCORES,
+    output:
+        release=update(f"{RUN}/release/{{backbone}}_{{augmentation}}.keras"),
+    resources:
+        **job(1000, 5),
+    params:
+        title=config["title"],
+        notice=config["notice"],
+        seed=config["seed"],
+        step=step("deploy/release"),
+    message:
+        "Putting its card into {wildcards.backbone} {wildcards.augmentation}"
+    script:
+        "../scripts/run.py"
