@@ -422,7 +422,7 @@ def test_the_users_settings_change_no_prediction_and_only_our_lines_are_shown(
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        lines = [line for line in done.stderr.splitlines() if "image/s" not in line and line]
+        lines = [line for line in done.stderr.splitlines() if line and "%|" not in line]
         assert all(line[9:].startswith("INFO") for line in lines), done.stderr
         tables.append((out / "predictions.csv").read_text())
     assert tables[0] == tables[1]

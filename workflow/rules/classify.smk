@@ -126,6 +126,9 @@ rule model:
     input:
         network=f"{RUN}/backbones/{{backbone}}.keras",
         heads=expand(HEAD, fold=FOLDS, allow_missing=True),
+        # A trained block has no features of its own in the bank.
+        features=[bank("manifest")[0], bank("manifest")[2]] if HEAD_ONLY else [],
+        images=[f"{RUN}/data/manifest.csv", SPLIT],
     output:
         model=update(f"{RUN}/models/{MODEL}.keras"),
     resources:

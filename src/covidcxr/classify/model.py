@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from covidcxr.classify.card import ModelCard, add_card, read_card
+from covidcxr.classify.novelty import Reference, add_reference, reference_of
+from covidcxr.classify.samples import read_images
 from covidcxr.errors import InputError
 from covidcxr.features.backbone import split_backbone
-from covidcxr.features.bank import standardisation
+from covidcxr.features.bank import read_pooled, standardisation
 from covidcxr.files import atomic
 
 
@@ -125,9 +127,14 @@ def _branch(head: keras.Model, features: keras.KerasTensor, prefix: str) -> kera
 
 
 def write_model(
-    network: str, heads: Sequence[str], output: str, card: ModelCard, trainable: str
+    network: str,
+    heads: Sequence[str],
+    output: str,
+    card: ModelCard,
+    trainable: str,
+    reference: Reference | None = None,
 ) -> None:
-    """Assemble the complete model of heads, see `assembled`, and write it with a card."""
+    """Assemble the complete model of heads, see `assembled`; write it with card and reference."""
     cards = [read_card(file) for file in heads]
     for file, found in zip(heads, cards, strict=True):
         if found is None or found.classes != card.classes or found.backbone != card.backbone:
@@ -142,11 +149,15 @@ def write_model(
     with atomic(output) as temporary:
         model.save(temporary)
         add_card(temporary, card)
+        if reference:
+            add_reference(temporary, reference)
 
 
 def run(
     network: str,
     heads: Sequence[str],
+    features: Sequence[str],
+    images: Sequence[str],
     model: str,
     *,
     classes: Sequence[str],
@@ -161,6 +172,11 @@ def run(
         `.keras` file of the backbone.
     heads
         What each fold's training wrote.
+    features
+        `clean.npy` and `rows.csv` of the manifest's pooled features, by which images unlike all
+        training images are known; empty where the pooled features are not those of the backbone.
+    images
+        `manifest.csv` and the population's split.
     model
         `.keras` file to write, with a `ModelCard`.
     classes
@@ -171,4 +187,11 @@ def run(
         population, backbone, augmentation.
     """
     card = ModelCard(tuple(classes), **wildcards, model="ensemble")
-    write_model(network, heads, model, card, trainable)
+    reference = None
+    if features:
+        table = read_images(*images).query("split == 'train'")
+        known = read_pooled(features[0], features[1], table["image_id"].tolist())
+        reference = reference_of(
+            known, table["source"].to_numpy(str), table["patient_id"].to_numpy(str)
+        )
+    write_model(network, heads, model, card, trainable, reference)

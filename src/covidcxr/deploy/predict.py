@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from covidcxr.classify.novelty import read_reference
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.examination import blankness
 from covidcxr.data.images import resize
@@ -54,10 +55,11 @@ MADE_BY = "covidcxr predict"
 
 @dataclass
 class Outcome:
-    """What became of the files: how many got which class, and how many rows name a problem."""
+    """What became of the files: how many got which class, name a problem, are unlike training."""
 
     classes: Counter[str] = field(default_factory=Counter)
     problems: int = 0
+    unlike: int = 0
     stopped: bool = False
 
 
@@ -70,12 +72,13 @@ class Network:
     size
         Side of its images, in pixels.
     run
-        uint8 [n, size, size] -> probabilities float32 [members, n, classes], and heat maps of the
-        predicted classes float32 [n, size, size], None without.
+        uint8 [n, size, size] -> probabilities float32 [members, n, classes]; heat maps of the
+        predicted classes float32 [n, size, size], None without; and `Reference.novelty` [n], None
+        where the model holds no reference.
     """
 
     size: int
-    run: Callable[[Gray], tuple[Floats, Floats | None]]
+    run: Callable[[Gray], tuple[Floats, Floats | None, npt.NDArray[np.float64] | None]]
 
 
 def predict(
@@ -88,8 +91,10 @@ def predict(
 
     The table has a row for each file, written as soon as it is known: file, predicted,
     p_<class>..., spread (standard deviation over the members of the probability of the predicted
-    class; empty for one), heatmap (path in the folder), problem (why there is no prediction or no
-    overlay, else empty). An interruption (Ctrl-C) keeps the rows written so far.
+    class; empty for one), novelty (distance to the training images; above 1 the image is unlike
+    all of them; empty for a model that does not know), heatmap (path in the folder), problem (why
+    there is no prediction or no overlay, else empty). An interruption (Ctrl-C) keeps the rows
+    written so far.
 
     Parameters
     ----------
@@ -121,12 +126,20 @@ def predict(
                     outcome.problems += bool(record["problem"])
                     if "predicted" in record:
                         outcome.classes[str(record["predicted"])] += 1
+                    outcome.unlike += float(str(record.get("novelty", 0))) > 1
                     bar.update()
         except KeyboardInterrupt:
             outcome.stopped = True
         except OSError as error:
             reason = f"{request.out / TABLE} cannot be written: {error.strerror}"
             raise InputError(f"{reason}; the rows written so far stay") from error
+    if outcome.unlike:
+        log.warning(
+            "%d of %d images are unlike all training images (column `novelty` above 1, as 1 in 100 "
+            "of their kind has by chance): what is predicted of them means nothing",
+            outcome.unlike,
+            outcome.classes.total(),
+        )
     return outcome
 
 
@@ -153,6 +166,7 @@ def load_network(request: Request, heatmaps: bool, threads: int) -> Network:
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{file} cannot be loaded: {remedy(saved_by(file))} ({reason})") from error
+    reference = read_reference(file)
     image, scores = model.inputs[0], model.outputs[0]
     if scores.shape[-1] != len(classes):
         raise InputError(
@@ -168,17 +182,21 @@ def load_network(request: Request, heatmaps: bool, threads: int) -> Network:
         except InputError as error:
             raise InputError(f"{file}: {error}; predict with --no-heatmaps") from error
 
-        def explained(pixels: Gray) -> tuple[Floats, Floats | None]:
+        def explained(pixels: Gray) -> tuple[Floats, Floats, npt.NDArray[np.float64] | None]:
             found = explain(explainer, pixels)
-            return found.probabilities, upsample(found.maps.mean(axis=0), size)
+            novelty = reference.novelty(found.pooled) if reference else None
+            return found.probabilities, upsample(found.maps.mean(axis=0), size), novelty
 
         return Network(size, explained)
     outputs = member_outputs(model)
-    members = keras.Model(image, outputs)
+    pooled = [model.get_layer("pooled").output] if reference else []
+    members = keras.Model(image, [*outputs, *pooled])
 
-    def scored(pixels: Gray) -> tuple[Floats, Floats | None]:
-        scores = np.array(members.predict_on_batch(pixels[..., None]))
-        return scores.reshape(len(outputs), len(pixels), -1), None
+    def scored(pixels: Gray) -> tuple[Floats, None, npt.NDArray[np.float64] | None]:
+        found = members.predict_on_batch(pixels[..., None])
+        found = found if isinstance(found, list) else [found]
+        novelty = reference.novelty(found[-1]) if reference else None
+        return np.array(found[: len(outputs)]), None, novelty
 
     return Network(size, scored)
 
@@ -216,7 +234,7 @@ def _rows(request: Request) -> Iterator[Callable[[dict[str, object]], None]]:
     """Give a function that writes a row of the table to the disk at once."""
     scores = [f"p_{name}" for name in request.classes]
     with (request.out / TABLE).open("w", newline="", encoding="utf-8") as file:
-        columns = ["file", "predicted", *scores, "spread", "heatmap", "problem"]
+        columns = ["file", "predicted", *scores, "spread", "novelty", "heatmap", "problem"]
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         file.flush()
@@ -235,14 +253,18 @@ def _records(
     chunk = request.files[first : first + BATCH]
     decoded = [_decode(*file) for file in chunk]
     grays = [gray for gray, _ in decoded if gray is not None]
-    scores, heats = np.empty((0, 0, 0), np.float32), None
+    scores, heats, novelty = np.empty((0, 0, 0), np.float32), None, None
     if network is not None and grays:
-        scores, heats = network.run(np.array([resize(gray, network.size) for gray in grays]))
+        scores, heats, novelty = network.run(
+            np.array([resize(gray, network.size) for gray in grays])
+        )
     place = 0
     for k, ((file, _), (gray, problem)) in enumerate(zip(chunk, decoded, strict=True)):
         record: dict[str, object] = {"file": printable(file), "problem": problem}
         if gray is not None:
             record |= _scores(scores[:, place], request.classes)
+            if novelty is not None:
+                record["novelty"] = float(novelty[place])
             if heats is not None:
                 name = f"{OVERLAYS}/{first + k:05d}_{_short(file)}.png"
                 best = str(record["predicted"])

@@ -1,6 +1,7 @@
 """A model to hand on: an ensemble with, in the same file, all that its next user must know."""
 
 import json
+import logging
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from covidcxr.deploy.predict import Network, load_network
 from covidcxr.deploy.request import NOTICE, Request, class_names, find_model
 from covidcxr.files import atomic
 from covidcxr.provenance import PACKAGE, code_digest, commit
+
+log = logging.getLogger("covidcxr")
 
 MEMBER = "covidcxr_release.json"
 """Name of what a released model says beside its card, inside the `.keras` file."""
@@ -119,6 +122,8 @@ class Classifier:
     def predict(self, image: str | Path | npt.NDArray[np.uint8]) -> dict[str, float]:
         """Return the probability of each class, the mean over the folds. For research only.
 
+        A warning is logged for an image unlike all training images.
+
         Parameters
         ----------
         image
@@ -130,7 +135,9 @@ class Classifier:
             The file cannot be read.
         """
         gray = image if isinstance(image, np.ndarray) else decode_gray(Path(image))
-        members, _ = self._network.run(resize(gray, self._network.size)[None])
+        members, _, novelty = self._network.run(resize(gray, self._network.size)[None])
+        if novelty is not None and novelty[0] > 1:
+            log.warning("the image is unlike all training images: its prediction means nothing")
         return dict(zip(self.classes, members.mean(axis=0)[0].tolist(), strict=True))
 
 

@@ -43,11 +43,14 @@ class Explanation:
     maps
         float32 [members, n, h, w] in [0, 1], at the resolution of the layer: each divided by its
         maximum, all 0 where nothing speaks for the class.
+    pooled
+        float32 [n, k], activations of the first member averaged over places.
     """
 
     probabilities: npt.NDArray[np.float32]
     class_index: npt.NDArray[np.int64]
     maps: npt.NDArray[np.float32]
+    pooled: npt.NDArray[np.float32]
 
 
 def build_explainer(model: keras.Model) -> Explainer:
@@ -107,12 +110,13 @@ def explain(
     class_index
         The class to explain, one for each image; None takes the one of highest mean probability.
     """
-    scores, chosen, maps = [], [], []
+    scores, chosen, maps, pooled = [], [], [], []
     # Without a graph: for the few images of a figure, building one takes longer than the maps.
     for start in range(0, len(images), BATCH):
         where = slice(start, start + BATCH)
         members = _activations(explainer, images[where])
         scores.append(_probabilities(members))
+        pooled.append(tf.reduce_mean(members[0][0], axis=(1, 2)).numpy())
         picked = scores[-1].mean(axis=0).argmax(axis=-1)
         chosen.append(picked if class_index is None else np.asarray(class_index[where]))
         maps.append([_maps(score, activations, chosen[-1]) for activations, score in members])
@@ -120,6 +124,7 @@ def explain(
         np.concatenate(scores, axis=1),
         np.concatenate(chosen).astype(np.int64),
         np.concatenate(maps, axis=1),
+        np.concatenate(pooled),
     )
 
 
