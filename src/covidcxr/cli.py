@@ -138,7 +138,10 @@ def card(model: Annotated[Path, typer.Argument(help="A model file.")]) -> None:
         from covidcxr.deploy.release import describe
 
         said = describe(model)
-    typer.echo(yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100), nl=False)
+    text = yaml.safe_dump(
+        said, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None
+    )
+    typer.echo(text, nl=False)
 
 
 @app.command()
