@@ -161,6 +161,13 @@ def test_version_and_completion() -> None:
     assert completed.output.split() == ["predict"]
 
 
+def test_targets_explain_themselves_to_snakemake_list() -> None:
+    text = (REPOSITORY / "workflow/Snakefile").read_text()
+    targets = re.findall(r"^rule (\w+):\n    (.{3})", text, re.MULTILINE)
+    assert len(targets) > 5
+    assert [name for name, begin in targets if begin != '"""'] == []
+
+
 def test_make_help_lists_every_target_that_is_meant_for_people() -> None:
     done = subprocess.run(
         ["make", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True

@@ -81,6 +81,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Work
             begun = copy_repository(folder)
             done = begun.snakemake(TINY)
             assert done.returncode == 0, done.stdout + done.stderr
+            (folder / "printed.txt").write_text(done.stdout + done.stderr)
             begun.folder.rename(original)
     own = tmp_path_factory.mktemp("finished")
     shutil.copytree(original, own, symlinks=True, dirs_exist_ok=True)

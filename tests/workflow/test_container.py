@@ -24,6 +24,7 @@ def buildah(*arguments: str | Path) -> str:
         capture_output=True,
         text=True,
         check=False,
+        timeout=3600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()

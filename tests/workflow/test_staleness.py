@@ -290,3 +290,16 @@ def test_a_replaced_image_or_a_new_row_of_a_users_table_is_noticed(
     (tmp_path / "new.png").write_bytes(first)
     table.write_text(table.read_text() + "new.png,normal,another\n")
     assert finished.planned(config, "data") == stale
+
+
+def test_jobs_print_our_lines_and_leave_those_of_tensorflow_to_their_logs(
+    finished: Workflow,
+) -> None:
+    printed = (finished.folder / "printed.txt").read_text()
+    logs = (finished.folder / "results/tiny/logs").rglob("*.log")
+    kept = "".join(path.read_text() for path in logs)
+    assert "INFO TensorFlow" in printed
+    # As TensorFlow and absl begin their lines.
+    noise = re.compile(r"^([IWEF]\d{4} |WARNING: All log messages before absl)", re.MULTILINE)
+    assert noise.search(kept)
+    assert not noise.search(printed)
