@@ -10,6 +10,7 @@ from covidcxr.data.holdout import choose_holdout, groups_of
 from covidcxr.data.population import run as population
 from covidcxr.data.split import assign_folds
 from covidcxr.data.tables import read_split, write_table
+from covidcxr.errors import InputError
 from covidcxr.evaluate.leave_site_out import ALL, SMALLER, WHOLE, divided, run
 from covidcxr.evaluate.models import BY_PATIENT, STUDY
 from covidcxr.report.section import read_section
@@ -59,6 +60,11 @@ def test_a_class_at_too_few_sites_is_named():
     table = images()
     with pytest.raises(ValueError, match=r"class covid has 8 training sites, fewer than .* \(9\)"):
         assign_folds(table, unit="site", folds=9, seed=1)
+
+
+def test_sites_of_which_none_can_be_left_out_are_named():
+    with pytest.raises(InputError, match="each site has more than half of a class"):
+        choose_holdout(images().assign(site="one"), unit="site", test=0.2, seed=1)
 
 
 @pytest.fixture

@@ -124,11 +124,21 @@ def groups_of(images: pd.DataFrame, unit: Unit) -> "pd.Series[str]":
     ----------
     images
         image_id, patient_id; for sites also label and site.
+
+    Raises
+    ------
+    InputError
+        No site can be left out.
     """
     if unit != "site":
         return images[{"patient": "patient_id", "image": "image_id"}[unit]]
     shares = pd.crosstab(images["site"], images["label"], normalize="columns")
     large = shares.index[(shares > MOST).any(axis=1)]
+    if shares.index.isin(large).all():
+        raise InputError(
+            "split.unit 'site': each site has more than half of a class, so none can be left out; "
+            "give the images' sites (column `site`), more sites, or split.unit 'patient'"
+        )
     group = images["site"].mask(images["site"].isin(large), images["patient_id"])
     first = group.groupby(images["patient_id"]).transform("first")
     names = merged_names(group, set(zip(first, group, strict=True)))

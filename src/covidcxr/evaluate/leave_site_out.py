@@ -132,7 +132,9 @@ def left_out(
     large = large[large > SMALL]
     whole = ~own["site"].isin(list(divided(images)))
     group = own["site"].where(own["site"].isin(large.index), SMALLER)
-    groups = {ALL: whole | True, WHOLE: whole} if not whole.all() else {ALL: whole}
+    groups = {ALL: whole | True}
+    if not whole.all():
+        groups[WHOLE] = whole
     groups |= {name: group == name for name in [*large.index, SMALLER] if (group == name).any()}
     rows = []
     parts = [
