@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.slurm.cluster import clear_what_was_left
 from tests.unit.http_server import Site, serve
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_sessionstart() -> None:
+    clear_what_was_left()
 
 
 @pytest.fixture
