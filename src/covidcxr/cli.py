@@ -95,6 +95,13 @@ def predict(
             help="Names of the classes, separated by commas, for models that do not tell theirs."
         ),
     ] = None,
+    severity: Annotated[
+        Path | None,
+        typer.Option(
+            help="A run's model of severity, results/<run>/severity/<backbone>/<score>.joblib, to "
+            "write the score and its zones too. Use files that you trust: loading one runs it."
+        ),
+    ] = None,
     heatmaps: Annotated[
         bool, typer.Option(help="Write Grad-CAM of the predicted class over each image.")
     ] = True,
@@ -111,7 +118,7 @@ def predict(
     with step(quiet=quiet):
         from covidcxr.deploy.request import LOG, NOTICE, TABLE, check
 
-        request = check(model, images, out, classes=names)
+        request = check(model, images, out, classes=names, severity=severity)
     with step(out / LOG, quiet=quiet):
         from covidcxr.deploy.predict import predict as predict_files
 

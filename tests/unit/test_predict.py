@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
+import joblib
 import keras
 import numpy as np
 import pandas as pd
@@ -21,11 +23,18 @@ from typer.testing import CliRunner
 
 from covidcxr import cli
 from covidcxr.classify.card import ModelCard, add_card
+from covidcxr.data.images import resize
+from covidcxr.data.lung_shape import estimate_boxes
 from covidcxr.deploy import predict as predicting
 from covidcxr.deploy.predict import draw_overlay, predict
 from covidcxr.deploy.request import check, printable
+from covidcxr.deploy.severity import INK
 from covidcxr.errors import InputError
 from covidcxr.explain.drawing import Look
+from covidcxr.severity import severity_features
+from covidcxr.severity.regression import Films, fit
+from covidcxr.severity.severity_model import SavedSeverity
+from covidcxr.severity.zones import zone_boxes
 from tests.unit.dicom_files import radiograph, write
 from tests.unit.tiny import CLASSES, SIZE, tiny_ensemble, tiny_images
 
@@ -272,7 +281,7 @@ def test_rows_stand_in_the_file_before_the_next_is_made_and_survive_ctrl_c(
 ) -> None:
     seen = []
 
-    def draw(gray: Any, heat: Any, text: str, look: Look) -> Image.Image:
+    def draw(*_: Any) -> Image.Image:
         seen.append((films.parent / "out/predictions.csv").read_text().count("\n"))
         if len(seen) == 4:
             raise KeyboardInterrupt
@@ -442,3 +451,68 @@ def test_a_kill_keeps_the_rows_written_so_far(model: Path, films: Path) -> None:
     rows = rows_of(out)
     assert 9 <= len(rows) < 306
     assert (rows["predicted"] != "").all()
+
+
+@pytest.fixture(scope="module")
+def severity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of severity in the folders of a run, beside the network that it reads."""
+    run = tmp_path_factory.mktemp("run")
+    image = keras.Input((32, 32, None))
+    gray = keras.ops.mean(image, axis=-1, keepdims=True)
+    inner = keras.layers.Conv2D(4, 3, strides=4, name="inner")(gray)
+    last = keras.layers.Conv2D(2, 3, name="last")(inner)
+    (run / "backbones").mkdir()
+    keras.Model(image, last).save(run / "backbones/Small.keras")
+    rng = np.random.default_rng(0)
+    zones = rng.uniform(0, 3, (20, 6))
+    films = Films(rng.normal(size=(20, 6, 4)), np.arange(20), zones.sum(axis=1), zones, True)
+    fitted = replace(fit(films, (0, 18), (0, 3), 1), half_width=2.0)
+    file = run / "severity/Small/extent.joblib"
+    file.parent.mkdir(parents=True)
+    joblib.dump(SavedSeverity("extent", "Small", "inner", 32, 20, 20, fitted), file)
+    return file
+
+
+def test_severity_its_interval_and_zones_stand_beside_the_probabilities(
+    model: Path, severity: Path, films: Path
+) -> None:
+    out, plain = films.parent / "out", films.parent / "plain"
+    arguments = ("predict", model, films, "--out")
+    assert invoke(*arguments, plain).exit_code == 0
+    result = invoke(*arguments, out, "--severity", severity)
+    assert result.exit_code == 0, result.output
+    table = rows_of(out)
+    pixels = np.array([resize(one, 32) for one in tiny_images([0, 1, 2, 0, 1, 2])])
+    network = keras.models.load_model(severity.parents[2] / "backbones/Small.keras")
+    inner = severity_features.up_to(network, "inner")
+    saved = joblib.load(severity).model
+    expected = saved.predict(severity_features.features_of(inner, pixels))
+    assert expected.zones is not None
+    found = table.filter(regex="^extent").astype(float)
+    assert found["extent"].to_numpy() == pytest.approx(expected.totals, abs=1e-4)
+    assert found["extent_left_lower"].to_numpy() == pytest.approx(expected.zones[:, 5], abs=1e-4)
+    low, high = saved.interval(expected.totals)
+    bounds = found[["extent_low", "extent_high"]].to_numpy().T
+    assert bounds == pytest.approx(np.array([low, high]), abs=1e-4)
+    assert table[SCORES].equals(rows_of(plain)[SCORES])
+    one, other = (np.array(Image.open(f / table["heatmap"].iloc[0])) for f in (out, plain))
+    left, top, right, bottom = zone_boxes(estimate_boxes(pixels[0]))[0] * 319
+    edges = (one[round(top), round(left + 9)], one[round(bottom), round(right - 9)])
+    assert np.all(edges == np.array(INK)), "the first zone is framed"
+    assert (one != other).any(axis=2).mean() < 0.2
+
+
+def test_a_model_of_severity_that_cannot_be_used_is_refused_in_words(
+    model: Path, severity: Path, films: Path
+) -> None:
+    alone = films.parent / "elsewhere/severity/Small/extent.joblib"
+    alone.parent.mkdir(parents=True)
+    alone.write_bytes(severity.read_bytes())
+    for file, reason in (
+        (films.parent / "none.joblib", "no model of severity"),
+        (films / "film0.png", "is no model of severity"),
+        (alone, "side by side"),
+    ):
+        result = invoke("predict", model, films, "--out", films / "out", "--severity", file)
+        assert result.exit_code == 1
+        assert reason in " ".join(result.output.split())

@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -29,6 +29,7 @@ from covidcxr.deploy.request import (
     remedy,
     saved_by,
 )
+from covidcxr.deploy.severity import Reading, SeverityReader, draw_zones, open_reader
 from covidcxr.errors import InputError
 from covidcxr.explain.drawing import Look, overlay
 from covidcxr.files import atomic
@@ -75,10 +76,13 @@ class Network:
         uint8 [n, size, size] -> probabilities float32 [members, n, classes]; heat maps of the
         predicted classes float32 [n, size, size], None without; and `Reference.novelty` [n], None
         where the model holds no reference.
+    severity
+        Side of the images that severity is read off, and what reads it; None without.
     """
 
     size: int
     run: Callable[[Gray], tuple[Floats, Floats | None, npt.NDArray[np.float64] | None]]
+    severity: tuple[int, Callable[[Gray], list[Reading]]] | None = None
 
 
 def predict(
@@ -93,8 +97,8 @@ def predict(
     p_<class>..., spread (standard deviation over the members of the probability of the predicted
     class; empty for one), novelty (distance to the training images; above 1 the image is unlike
     all of them; empty for a model that does not know), heatmap (path in the folder), problem (why
-    there is no prediction or no overlay, else empty). An interruption (Ctrl-C) keeps the rows
-    written so far.
+    there is no prediction or no overlay, else empty); with a model of severity also what
+    `SeverityReader.columns` names. An interruption (Ctrl-C) keeps the rows written so far.
 
     Parameters
     ----------
@@ -115,10 +119,13 @@ def predict(
         temporary.write_text(NOTICE + "\n", encoding="utf-8")
     # Without any image to predict, TensorFlow need not be loaded.
     readable = any(_decode(*file)[0] is not None for file in request.files)
+    severity = open_reader(request.severity) if request.severity else None
     network = load_network(request, heatmaps, threads) if readable else None
+    if network and severity:
+        network = replace(network, severity=(severity.saved.size, severity.load()))
     outcome = Outcome()
     shutil.rmtree(request.out / OVERLAYS, ignore_errors=True)
-    with _rows(request) as write, progress(total=len(request.files), unit="image") as bar:
+    with _rows(request, severity) as write, progress(total=len(request.files), unit="image") as bar:
         try:
             for first in range(0, len(request.files), BATCH):
                 for record in _records(request, network, first, look or Look()):
@@ -201,7 +208,9 @@ def load_network(request: Request, heatmaps: bool, threads: int) -> Network:
     return Network(size, scored)
 
 
-def draw_overlay(gray: Gray, heat: Floats, text: str, look: Look) -> Image.Image:
+def draw_overlay(
+    gray: Gray, heat: Floats, text: str, look: Look, reading: Reading | None = None
+) -> Image.Image:
     """Lay a heat map over an image in its own proportions, a strip of text below.
 
     Parameters
@@ -212,6 +221,8 @@ def draw_overlay(gray: Gray, heat: Floats, text: str, look: Look) -> Image.Image
         [size, size] in [0, 1], over the whole image.
     text
         Stands in the strip, before the notice.
+    reading
+        Severity of the image, whose zones are drawn.
     """
     height, width = gray.shape
     scale = min(1.0, LONGER_SIDE / max(height, width))
@@ -223,6 +234,9 @@ def draw_overlay(gray: Gray, heat: Floats, text: str, look: Look) -> Image.Image
     rgb = 255 * overlay(np.asarray(shown, np.uint8), np.asarray(larger), look)
     picture = Image.new("RGB", (shape[0], shape[1] + STRIP), "black")
     picture.paste(Image.fromarray(np.rint(rgb).astype(np.uint8)))
+    if reading:
+        draw_zones(picture, shape[1], reading)
+        text = f"{text}  {reading.text}"
     draw = ImageDraw.Draw(picture)
     for below, size, words in ((4, 16, text), (25, 13, "Grad-CAM. No medical device.")):
         draw.text((8, shape[1] + below), words, "white", ImageFont.load_default(size))
@@ -230,11 +244,14 @@ def draw_overlay(gray: Gray, heat: Floats, text: str, look: Look) -> Image.Image
 
 
 @contextmanager
-def _rows(request: Request) -> Iterator[Callable[[dict[str, object]], None]]:
+def _rows(
+    request: Request, severity: SeverityReader | None
+) -> Iterator[Callable[[dict[str, object]], None]]:
     """Give a function that writes a row of the table to the disk at once."""
     scores = [f"p_{name}" for name in request.classes]
     with (request.out / TABLE).open("w", newline="", encoding="utf-8") as file:
-        columns = ["file", "predicted", *scores, "spread", "novelty", "heatmap", "problem"]
+        columns = ["file", "predicted", *scores, "spread", "novelty"]
+        columns += [*(severity.columns if severity else []), "heatmap", "problem"]
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         file.flush()
@@ -254,10 +271,14 @@ def _records(
     decoded = [_decode(*file) for file in chunk]
     grays = [gray for gray, _ in decoded if gray is not None]
     scores, heats, novelty = np.empty((0, 0, 0), np.float32), None, None
+    readings: list[Reading] = []
     if network is not None and grays:
         scores, heats, novelty = network.run(
             np.array([resize(gray, network.size) for gray in grays])
         )
+        if network.severity:
+            side, read = network.severity
+            readings = read(np.array([resize(gray, side) for gray in grays]))
     place = 0
     for k, ((file, _), (gray, problem)) in enumerate(zip(chunk, decoded, strict=True)):
         record: dict[str, object] = {"file": printable(file), "problem": problem}
@@ -265,12 +286,14 @@ def _records(
             record |= _scores(scores[:, place], request.classes)
             if novelty is not None:
                 record["novelty"] = float(novelty[place])
+            reading = readings[place] if readings else None
+            record |= reading.values if reading else {}
             if heats is not None:
                 name = f"{OVERLAYS}/{first + k:05d}_{_short(file)}.png"
                 best = str(record["predicted"])
                 text = f"{best} {record[f'p_{best}']:.2f}"
                 try:
-                    _save(draw_overlay(gray, heats[place], text, look), request.out / name)
+                    _save(draw_overlay(gray, heats[place], text, look, reading), request.out / name)
                     record["heatmap"] = name
                 # Whatever hinders an overlay, the prediction stands.
                 except Exception as error:

@@ -39,12 +39,15 @@ class Request:
         Each file, and why it cannot be read, "" where that is not known yet.
     out
         Folder to write.
+    severity
+        A model of severity, None without.
     """
 
     model: Path
     classes: tuple[str, ...]
     files: tuple[tuple[Path, str], ...]
     out: Path
+    severity: Path | None = None
 
 
 def check(
@@ -53,6 +56,7 @@ def check(
     out: str | Path,
     *,
     classes: Sequence[str] | None = None,
+    severity: Path | None = None,
 ) -> Request:
     """Find the model, the names of its classes and the files, and see that `out` can be written.
 
@@ -67,6 +71,8 @@ def check(
         Folder to write: new, empty of our names, or of an earlier call.
     classes
         Names to use for a model that does not hold its own.
+    severity
+        A model of severity, whose values are wanted too.
 
     Raises
     ------
@@ -76,6 +82,8 @@ def check(
     """
     file = find_model(model)
     names = class_names(file, classes)
+    if severity and not severity.is_file():
+        raise InputError(f"there is no model of severity {severity}")
     out = Path(out)
     if not writable(out):
         raise InputError(f"nothing can be written to {out}; give --out another folder")
@@ -91,7 +99,7 @@ def check(
     found = [one for place in places for one in _files(Path(place), set())]
     if not found:
         raise InputError(f"no file in {', '.join(map(printable, places))}")
-    return Request(file, names, tuple(dict(found).items()), out)
+    return Request(file, names, tuple(dict(found).items()), out, severity)
 
 
 def find_model(model: str | Path) -> Path:
