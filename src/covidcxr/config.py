@@ -328,13 +328,23 @@ def _check_references(config: Mapping[str, Any]) -> None:
 
 
 def _check_scores(config: Mapping[str, Any]) -> None:
-    scores, sources = config["scores"], config["sources"]
-    for name, spec in scores.items():
-        if spec["source"] not in sources:
+    scores, outcomes, sources = config["scores"], config["outcomes"], config["sources"]
+    named = {f"scores.{name}.source": [spec["source"]] for name, spec in scores.items()}
+    named |= {f"outcomes.{name}.columns": spec["columns"] for name, spec in outcomes.items()}
+    for key, names in named.items():
+        for source in names:
+            if source not in sources:
+                raise InputError(
+                    f"config key '{key}': no source is called '{source}'; 'sources' defines "
+                    f"{', '.join(sources)}"
+                )
+    for name, spec in outcomes.items():
+        if name in scores or spec["held_fixed"] not in {None, *outcomes} - {name}:
             raise InputError(
-                f"config key 'scores.{name}.source': no source is called '{spec['source']}'; "
-                f"'sources' defines {', '.join(sources)}"
+                f"config key 'outcomes.{name}': its name must be no score's, and `held_fixed` that "
+                "of another outcome"
             )
+    for name, spec in scores.items():
         teacher = spec["learned_with"]
         if teacher is not None and not (teacher in scores and scores[teacher]["zones"]):
             raise InputError(

@@ -276,6 +276,7 @@ def test_the_steps_hand_on_from_a_source_to_table_figure_section_and_model(tmp_p
         tmp_path / "excluded.csv",
         sources={"phantoms": source},
         specs={"extent": SPEC | {"table": str(table)}},
+        outcomes={},
     )
     rows = read_manifest(images)
     assert len(rows) == len(pd.read_csv(table)) - 1

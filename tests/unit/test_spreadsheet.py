@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covidcxr.data import spreadsheet
 from covidcxr.data.spreadsheet import numbers, read_spreadsheet
 from covidcxr.errors import InputError
 
@@ -98,7 +97,7 @@ def test_an_excel_sheet_is_read_where_a_reader_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     cells = [line.split(",") for line in PLAIN.split()]
-    monkeypatch.setattr(spreadsheet.pd, "read_excel", lambda *_, **__: pd.DataFrame(cells))
+    monkeypatch.setattr(pd, "read_excel", lambda *_, **__: pd.DataFrame(cells))
     assert read(tmp_path, b"PK\x03\x04")["patient_id"].tolist() == ["007", "8"]
 
 

@@ -91,6 +91,21 @@ def sources_of_set(name):
     }
 
 
+def outcome_parts(spec):
+    """An outcome's parts by source: column and filter."""
+    return {
+        source: {"source": source, "column": column, "where": spec["where"]}
+        for source, column in spec["columns"].items()
+    }
+
+
+# What images are taken for their scores and outcomes alone.
+SCORED_PARTS = [
+    *config["scores"].values(),
+    *(part for s in config["outcomes"].values() for part in outcome_parts(s).values()),
+]
+
+
 def sources_of_study():
     """The sources without those that serve external sets only, so that a set more leaves the run."""
     used = {part["source"] for part in parts_of(config["classes"])}
@@ -98,7 +113,7 @@ def sources_of_study():
         used.add(config["timeline"]["source"])
     elsewhere = {
         source for name in config["external"] for source in sources_of_set(name)
-    } | {spec["source"] for spec in config["scores"].values()}
+    } | {part["source"] for part in SCORED_PARTS}
     return {
         name: options
         for name, options in config["sources"].items()
@@ -151,7 +166,7 @@ def filters_of(wildcards):
         parts.append(config["timeline"])
     for chosen in config["external"].values():
         parts += parts_of(chosen)
-    parts += config["scores"].values()
+    parts += SCORED_PARTS
     return [part["where"] for part in parts if part["source"] == wildcards.source]
 
 
@@ -383,10 +398,10 @@ def own_table(source):
 
 
 def score_table_of(spec):
-    """Path of the table of a score, and its column that names the image."""
+    """Path of the table of a score or outcome, and its column that names the image."""
     table, key = own_table(spec["source"])
-    if spec["table"]:
+    if spec.get("table"):
         fetched = f"{RESOURCES}/scores/{spec['table']}.csv"
         table = fetched if spec["table"] in PUBLIC_SCORES else spec["table"]
         key = "filename"
-    return {"table": table, "key": spec["key"] or key}
+    return {"table": table, "key": spec.get("key") or key}

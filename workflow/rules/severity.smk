@@ -1,13 +1,15 @@
-"""Severity: readers' scores learned from the zones of the lungs."""
+"""Severity: readers' scores and outcomes learned from the zones of the lungs."""
 
 from covidcxr.severity.score_table import mirrored as mirrored_scores
 
 SCORED = config["scores"]
+OUTCOMES = config["outcomes"]
 SEVERITY = f"{RUN}/severity/{{backbone}}"
+SEVERITY_BACKBONES = config["severity"]["backbones"] or BACKBONES
 
 
 SCORED_SOURCES = {
-    spec["source"]: config["sources"][spec["source"]] for spec in SCORED.values()
+    part["source"]: config["sources"][part["source"]] for part in SCORED_PARTS
 }
 
 
@@ -55,10 +57,17 @@ rule severity_images:
             | score_table_of(spec)
             for name, spec in SCORED.items()
         },
+        outcomes={
+            name: {
+                source: part | score_table_of(part)
+                for source, part in outcome_parts(spec).items()
+            }
+            for name, spec in OUTCOMES.items()
+        },
         content=lambda wildcards: content_of(SCORED_SOURCES),
         step=step("severity/severity_images"),
     message:
-        "Finding the images that readers have scored"
+        "Finding the images with scores and outcomes"
     script:
         "../scripts/run.py"
 
@@ -114,7 +123,7 @@ rule severity:
     input:
         predictions=expand(
             f"{SEVERITY}/{{score}}.csv",
-            backbone=config["severity"]["backbones"] or BACKBONES,
+            backbone=SEVERITY_BACKBONES,
             score=SCORED,
         ),
         scores=f"{RUN}/data/severity_scores.csv",
@@ -133,5 +142,25 @@ rule severity:
         step=step("severity/severity"),
     message:
         "Holding predicted severity against the readers"
+    script:
+        "../scripts/run.py"
+
+
+rule outcomes:
+    input:
+        features=f"{RUN}/severity/{SEVERITY_BACKBONES[0]}/zones.npy",
+        images=f"{RUN}/data/severity.csv",
+        scores=f"{RUN}/data/severity_scores.csv",
+    output:
+        table=table("outcomes", "Outcomes"),
+        section=section("outcomes", when=OUTCOMES),
+    resources:
+        **job(2000, 30),
+    params:
+        held_fixed={name: spec["held_fixed"] for name, spec in OUTCOMES.items()},
+        seed=config["seed"],
+        step=step("severity/outcomes"),
+    message:
+        "Predicting outcomes with and without the image"
     script:
         "../scripts/run.py"

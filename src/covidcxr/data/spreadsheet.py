@@ -59,8 +59,6 @@ def read_spreadsheet(
     if not rows:
         raise InputError(f"{path} is empty; its first line must name the columns")
     header = [name.strip() for name in rows[0][1]]
-    while header and not header[-1]:
-        header.pop()
     known = {plain(name): name for name in [*required, *optional]}
     names = [known.get(plain(name), name) for name in header]
     for name in known.values():

@@ -100,6 +100,37 @@ def auc(weights: Floats, scores: Floats, positive: npt.NDArray[np.bool_]) -> Flo
     return _divided((tied_positive * below).sum(axis=1), pairs)
 
 
+def share_of_pairs(
+    weights: Floats, scores: Floats, positive: npt.NDArray[np.bool_], groups: Integers
+) -> Floats:
+    """Return the weighted share of pairs of one group in which the positive image scores higher.
+
+    Ties count half. With one group it is the AUC.
+
+    Parameters
+    ----------
+    weights
+        float64 [resamples, images].
+    scores, positive, groups
+        [images]; groups are numbered from 0.
+
+    Returns
+    -------
+    float64 [resamples]; NaN where there is no pair.
+    """
+    concordant = np.zeros(len(weights))
+    pairs = np.zeros(len(weights))
+    for group in np.unique(groups):
+        inside = groups == group
+        own, sides = weights[:, inside], positive[inside]
+        number = own[:, sides].sum(axis=1) * own[:, ~sides].sum(axis=1)
+        area = auc(own, scores[inside], sides)
+        concordant += np.where(number > 0, number * area, 0)
+        pairs += number
+    with np.errstate(invalid="ignore"):
+        return np.asarray(concordant / pairs)
+
+
 def class_positions(labels: Sequence[str], classes: Sequence[str]) -> Integers:
     """Return int64 [images]: position of each label in `classes`."""
     position = {name: k for k, name in enumerate(classes)}

@@ -59,8 +59,6 @@ COLUMNS = [
     "patients",
 ]
 
-Groups = npt.NDArray[np.int64]
-
 
 def run(
     predictions: str | Path,
@@ -179,7 +177,7 @@ def measured(
             continue
 
         def statistic(weights: Floats, scores: Floats = scores) -> Floats:
-            return share_of_pairs(weights, scores, positive, numbers)
+            return metrics.share_of_pairs(weights, scores, positive, numbers)
 
         sampled = resampled(
             statistic, images["patient_id"].to_numpy(), generator(seed, "intervals"), replicates
@@ -193,37 +191,6 @@ def measured(
         "pairs": 0 if images.empty else int((counts[0] * counts[1]).sum()),
         "patients": images["patient_id"].nunique(),
     }
-
-
-def share_of_pairs(
-    weights: Floats, scores: Floats, positive: npt.NDArray[np.bool_], groups: Groups
-) -> Floats:
-    """Return the weighted share of pairs of one group in which the positive image scores higher.
-
-    Ties count half. With one group it is the AUC.
-
-    Parameters
-    ----------
-    weights
-        float64 [resamples, images].
-    scores, positive, groups
-        [images]; groups are numbered from 0.
-
-    Returns
-    -------
-    float64 [resamples]; NaN where there is no pair.
-    """
-    concordant = np.zeros(len(weights))
-    pairs = np.zeros(len(weights))
-    for group in np.unique(groups):
-        inside = groups == group
-        own, sides = weights[:, inside], positive[inside]
-        number = own[:, sides].sum(axis=1) * own[:, ~sides].sum(axis=1)
-        area = metrics.auc(own, scores[inside], sides)
-        concordant += np.where(number > 0, number * area, 0)
-        pairs += number
-    with np.errstate(invalid="ignore"):
-        return np.asarray(concordant / pairs)
 
 
 def _group_names(images: pd.DataFrame, columns: Sequence[str]) -> npt.NDArray[np.str_]:

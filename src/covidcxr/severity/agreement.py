@@ -4,7 +4,7 @@ Every measure is a `covidcxr.evaluate.bootstrap.Statistic`: it takes the weights
 of patients at once, so that its interval is that of the patient-clustered bootstrap.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,6 +22,11 @@ def mean_of(values: Floats) -> Statistic:
             return np.asarray((weights @ values) / weights.sum(axis=1))
 
     return statistic
+
+
+def mean_over(statistics: Sequence[Statistic]) -> Statistic:
+    """Return the statistic: mean of several on the same resample."""
+    return lambda weights: np.mean([each(weights) for each in statistics], axis=0)
 
 
 def mean_absolute_error(reference: Floats, scores: Floats) -> Statistic:

@@ -1,4 +1,4 @@
-"""Readers' scores of films, from the public tables and from anybody's own."""
+"""Readers' scores and outcomes of films, from the public tables and from anybody's own."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from covidcxr.data.spreadsheet import numbers, read_spreadsheet, refuse_rows
+from covidcxr.data.spreadsheet import UNKNOWN, numbers, read_spreadsheet, refuse_rows
 from covidcxr.errors import InputError
 from covidcxr.severity.zones import ZONES
 
 log = logging.getLogger("covidcxr")
 
 TOTAL = "total"
+ANSWERS = {"y": 1.0, "yes": 1.0, "n": 0.0, "no": 0.0}
+"""Cells of an outcome, in small letters."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,8 @@ def read_scores(path: str | Path, layout: ScoreTable) -> pd.DataFrame:
     for reader, names in layout.zones.items():
         for zone, column in zip(ZONES, names, strict=True):
             columns[reader, zone] = (column, layout.zone_range)
-    wanted = list(dict.fromkeys(column for column, _ in columns.values()))
-    rows = read_spreadsheet(path, [layout.key, *wanted])
+    rows = _of_images(path, layout.key, [column for column, _ in columns.values()])
     keys = rows[layout.key]
-    refuse_rows(keys == "", path, f"{layout.key} is empty")
-    problem = f"{layout.key} {{}} is a film that an earlier row names"
-    refuse_rows(keys.duplicated(), path, problem, keys)
     parts = [
         pd.DataFrame(
             {"key": keys, "reader": reader, "zone": zone}
@@ -74,6 +72,40 @@ def read_scores(path: str | Path, layout: ScoreTable) -> pd.DataFrame:
         for (reader, zone), (column, limits) in columns.items()
     ]
     return pd.concat(parts).dropna(subset="value").reset_index(drop=True)
+
+
+def read_outcome(path: str | Path, key: str, column: str) -> pd.DataFrame:
+    """Read an outcome that a table answers with Y(es) or N(o).
+
+    Any other answer is none; it is counted in the log.
+
+    Returns
+    -------
+    As `read_scores`, the column as reader, 1 for yes and 0 for no.
+
+    Raises
+    ------
+    InputError
+        The table cannot be read, lacks a column, names an image twice or none, or answers nothing.
+    """
+    rows = _of_images(path, key, [column])
+    answers = rows[column].str.lower()
+    if not answers.isin(list(ANSWERS)).any():
+        raise InputError(f"{path}: no row of {column} holds Y or N, so it is no outcome")
+    others = rows.loc[~answers.isin([*ANSWERS, *UNKNOWN]), column].value_counts()
+    for value, number in others.items():
+        log.warning("%s: %s is %r of %d images, and taken for unknown", path, column, value, number)
+    found = pd.DataFrame({"key": rows[key], "reader": column, "zone": TOTAL})
+    return found.assign(value=answers.map(ANSWERS)).dropna(subset="value").reset_index(drop=True)
+
+
+def _of_images(path: str | Path, key: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Read columns of a table in which each row names another image in `key`."""
+    rows = read_spreadsheet(path, list(dict.fromkeys([key, *columns])))
+    refuse_rows(rows[key] == "", path, f"{key} is empty")
+    problem = f"{key} {{}} is a film that an earlier row names"
+    refuse_rows(rows[key].duplicated(), path, problem, rows[key])
+    return rows
 
 
 def match_films(scores: pd.DataFrame, candidates: pd.DataFrame, path: str | Path) -> pd.DataFrame:

@@ -100,11 +100,11 @@ def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Mea
     predicted = [part["predicted"].to_numpy(np.float64) for part in repeats]
     error = agreement.mean_absolute_error
     for metric, measure in agreement.MEASURES.items():
-        statistic = mean_over([measure(observed, each) for each in predicted])
+        statistic = agreement.mean_over([measure(observed, each) for each in predicted])
         yield MODEL, TOTAL, metric, statistic, patients
     inside = [part["read"].between(part["low"], part["high"]) for part in repeats]
     covered = [agreement.mean_of(np.asarray(each, np.float64)) for each in inside]
-    yield MODEL, TOTAL, "coverage", mean_over(covered), patients
+    yield MODEL, TOTAL, "coverage", agreement.mean_over(covered), patients
     yield CONSTANT, TOTAL, "mae", error(observed, mean_of_others(observed, patients)), patients
     low, high = spec["range"]
     edges = np.linspace(low, high, PARTS + 1)
@@ -113,7 +113,7 @@ def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Mea
         here, target = part_of == k, f"{edges[k]:.3g} to {edges[k + 1]:.3g}"
         for metric in ("mae", "bias"):
             each = [agreement.MEASURES[metric](observed[here], p[here]) for p in predicted]
-            yield MODEL, target, metric, mean_over(each), patients[here]
+            yield MODEL, target, metric, agreement.mean_over(each), patients[here]
     own = own[own["image_id"].isin(patient_of.index)]
     for zoned, part in own.groupby(own["zone"] != TOTAL):
         wide = part.pivot(index=["image_id", "zone"], columns="reader", values="value")
@@ -133,14 +133,9 @@ def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Mea
         zones = [part.loc[full, list(COLUMNS)].to_numpy(np.float64).ravel() for part in repeats]
         for metric, measure in agreement.OF_ZONES.items():
             each = [measure(expected.ravel(), one) for one in zones]
-            yield MODEL, BY_ZONE, metric, mean_over(each), chosen
+            yield MODEL, BY_ZONE, metric, agreement.mean_over(each), chosen
         middle = np.broadcast_to(np.median(expected, axis=0), expected.shape)
         yield CONSTANT, BY_ZONE, "mae", error(expected.ravel(), middle.ravel()), chosen
-
-
-def mean_over(statistics: Sequence[Statistic]) -> Statistic:
-    """Return the statistic: mean of several on the same resample."""
-    return lambda weights: np.mean([each(weights) for each in statistics], axis=0)
 
 
 def mean_of_others(values: Floats, patients: npt.NDArray[np.str_]) -> Floats:

@@ -1,4 +1,4 @@
-"""The images that readers have scored."""
+"""The images that readers have scored, or whose outcome is known."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from covidcxr.data.sampling import Sampler, list_candidates, write_excluded
 from covidcxr.data.source import filter_candidates
 from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
 from covidcxr.errors import InputError
-from covidcxr.severity.scores import ScoreTable, match_films, read_scores
+from covidcxr.severity.scores import ScoreTable, match_films, read_outcome, read_scores
 
 log = logging.getLogger("covidcxr")
 
@@ -31,8 +31,9 @@ def run(
     *,
     sources: Mapping[str, Spec],
     specs: Mapping[str, Spec],
+    outcomes: Mapping[str, Spec],
 ) -> None:
-    """Find the images of all scores, examine them, write them and what was read of them.
+    """Find the images of all scores and outcomes, examine them, write them and what is known.
 
     Parameters
     ----------
@@ -42,21 +43,27 @@ def run(
         Table to write, by `MANIFEST`; `label` is the diagnosis. An image that repeats another is
         left out, and patients who share an image are one, as in the study.
     scores
-        Table to write: image_id, score, reader, zone (`total` or a zone), value.
+        Table to write: image_id, score, reader, zone (`total` or a zone), value; of an outcome the
+        column as reader, 1 or 0 as value.
     excluded
         Table to write: images left out, with the reason.
     sources
         As in the config.
     specs
         The config's `scores`, `table` being the path of each and `key` its column.
+    outcomes
+        Of each outcome by source: `column`, `where`, `table` and `key`.
 
     Raises
     ------
     InputError
         A table cannot be read or does not fit its source, or no image is left.
     """
-    candidates = list_candidates(sources, folders, {spec["source"] for spec in specs.values()})
-    scored = pd.concat([_scores_of(name, spec, candidates) for name, spec in specs.items()])
+    candidates = list_candidates(sources, folders, sources)
+    found = [_scores_of(name, spec, candidates[spec["source"]]) for name, spec in specs.items()]
+    for name, by_source in outcomes.items():
+        found += [_outcome_of(name, spec, candidates[s]) for s, spec in by_source.items()]
+    scored = pd.concat(found)
     wanted = set(scored["image_id"])
     every = pd.concat(candidates.values())
     rows = every[every["image_id"].isin(wanted)]
@@ -75,10 +82,15 @@ def run(
     write_table(fit[MANIFEST_COLUMNS], images)
 
 
-def _scores_of(name: str, spec: Spec, candidates: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def _scores_of(name: str, spec: Spec, candidates: pd.DataFrame) -> pd.DataFrame:
     layout = ScoreTable(
         spec["key"], spec["readers"], spec["range"], spec["zones"], spec["zone_range"]
     )
-    read = read_scores(spec["table"], layout)
-    films = filter_candidates(candidates[spec["source"]], spec["where"])
+    films = filter_candidates(candidates, spec["where"])
+    return match_films(read_scores(spec["table"], layout), films, spec["table"]).assign(score=name)
+
+
+def _outcome_of(name: str, spec: Spec, candidates: pd.DataFrame) -> pd.DataFrame:
+    read = read_outcome(spec["table"], spec["key"], spec["column"])
+    films = filter_candidates(candidates, spec["where"])
     return match_films(read, films, spec["table"]).assign(score=name)
