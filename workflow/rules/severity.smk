@@ -164,3 +164,45 @@ rule outcomes:
         "Predicting outcomes with and without the image"
     script:
         "../scripts/run.py"
+
+
+ZONED = [name for name, spec in SCORED.items() if spec["zones"]]
+TARGET = operating_class(config)
+
+
+rule severity_maps:
+    input:
+        # Part of what the step computes, like its code, but no code.
+        lambda wildcards: LUNG_BOXES,
+        models=expand(
+            f"{RUN}/models/study/{{backbone}}/{{augmentation}}.keras",
+            backbone=BACKBONES,
+            augmentation=config["explain"]["augmentation"],
+        ),
+        study=STUDY[:2],
+        images=[f"{RUN}/data/severity.csv", f"{RUN}/images/severity.npy"],
+        scores=f"{RUN}/data/severity_scores.csv",
+        predictions=f"{RUN}/severity/{SEVERITY_BACKBONES[0]}/{(ZONED or [''])[0]}.csv",
+    output:
+        table=table("severity_maps", "Maps against zones"),
+        section=section("severity_maps", when=ZONED),
+    threads: THREADS
+    resources:
+        **job(6000, 60, gpu=1),
+    params:
+        settings=dict(
+            classes=CLASSES,
+            target=TARGET,
+            diagnoses=[
+                name
+                for part in config["classes"][TARGET]
+                for name in part["where"].get("diagnosis", [])
+            ],
+            zone_range=SCORED[ZONED[0]]["zone_range"] if ZONED else None,
+        ),
+        seed=config["seed"],
+        step=step("severity/severity_maps"),
+    message:
+        "Holding heat maps against the zones that readers scored"
+    script:
+        "../scripts/run.py"

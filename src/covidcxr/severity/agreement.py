@@ -7,6 +7,8 @@ of patients at once, so that its interval is that of the patient-clustered boots
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
 from covidcxr.evaluate.bootstrap import Floats, Statistic
 
@@ -27,6 +29,13 @@ def mean_of(values: Floats) -> Statistic:
 def mean_over(statistics: Sequence[Statistic]) -> Statistic:
     """Return the statistic: mean of several on the same resample."""
     return lambda weights: np.mean([each(weights) for each in statistics], axis=0)
+
+
+def mean_of_others(values: Floats, patients: npt.NDArray[np.str_]) -> Floats:
+    """Return for each image the mean over the images of other patients."""
+    groups = pd.Series(values).groupby(patients)
+    own, count = groups.transform("sum").to_numpy(), groups.transform("size").to_numpy()
+    return np.asarray((values.sum() - own) / (len(values) - count), np.float64)
 
 
 def mean_absolute_error(reference: Floats, scores: Floats) -> Statistic:

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from covidcxr.data.tables import read_table, write_table
-from covidcxr.evaluate.bootstrap import Floats, Statistic, interval
+from covidcxr.evaluate.bootstrap import Statistic, interval
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.report import formats
 from covidcxr.report.section import Limit, Section, SectionFigure, SectionTable, write_section
@@ -105,7 +105,13 @@ def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Mea
     inside = [part["read"].between(part["low"], part["high"]) for part in repeats]
     covered = [agreement.mean_of(np.asarray(each, np.float64)) for each in inside]
     yield MODEL, TOTAL, "coverage", agreement.mean_over(covered), patients
-    yield CONSTANT, TOTAL, "mae", error(observed, mean_of_others(observed, patients)), patients
+    yield (
+        CONSTANT,
+        TOTAL,
+        "mae",
+        error(observed, agreement.mean_of_others(observed, patients)),
+        patients,
+    )
     low, high = spec["range"]
     edges = np.linspace(low, high, PARTS + 1)
     part_of = np.digitize(observed, edges[1:-1], right=True)
@@ -136,13 +142,6 @@ def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Mea
             yield MODEL, BY_ZONE, metric, agreement.mean_over(each), chosen
         middle = np.broadcast_to(np.median(expected, axis=0), expected.shape)
         yield CONSTANT, BY_ZONE, "mae", error(expected.ravel(), middle.ravel()), chosen
-
-
-def mean_of_others(values: Floats, patients: npt.NDArray[np.str_]) -> Floats:
-    """Return for each image the mean over the images of other patients."""
-    groups = pd.Series(values).groupby(patients)
-    own, count = groups.transform("sum").to_numpy(), groups.transform("size").to_numpy()
-    return np.asarray((values.sum() - own) / (len(values) - count), np.float64)
 
 
 def draw(found: Sequence[pd.DataFrame], results: pd.DataFrame) -> Figure:
