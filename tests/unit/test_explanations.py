@@ -260,15 +260,22 @@ def cells(section: Section) -> bool:
 def test_courses_are_drawn_and_told_also_without_followed_patients(
     measured: Path, target: str | None, tmp_path: Path
 ) -> None:
+    names = pd.read_csv(measured / "v1/images.csv")["image_id"]
+    known = pd.DataFrame({"image_id": names, "score": "brixia", "predicted": 3.0, "low": 1.0})
+    known = known.assign(high=5.0, read=np.nan, how="new")
+    known.to_csv(tmp_path / "severity.csv", index=False)
     timelines.run(
         [measured / name / "images.csv" for name in AUGMENTATIONS],
         [measured / "v1/images.csv", measured / "v1/maps.npz"],
+        [tmp_path / "severity.csv"] if target else [],
         *(tmp_path / f"t.{kind}" for kind in ("csv", "png", "svg", "json")),
         augmentation="v1",
         target=target,
         look=LOOK,
     )
-    assert ("No patient" in (tmp_path / "t.svg").read_text()) == (target == "nobody")
+    drawn = (tmp_path / "t.svg").read_text()
+    assert ("No patient" in drawn) == (target == "nobody")
+    assert (">brixia<" in drawn) == (target == "covid"), "severity is drawn where it is learned"
     assert set(pd.read_csv(tmp_path / "t.csv")["patient_id"]) == {"s:0", "s:kept"}
     shown = {"covid": "shows 2.", "nobody": "shows 0.", None: "shows 2."}[target]
     assert shown in read_section(tmp_path / "t.json").paragraphs[0]

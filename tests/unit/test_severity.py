@@ -326,6 +326,16 @@ def test_the_steps_hand_on_from_a_source_to_table_figure_section_and_model(tmp_p
     assert readers == pytest.approx((both["extent"] - both["severity"]).abs().mean())
     section = read_section(tmp_path / "section.json")
     assert f"{by_hand:.2f}" in section.paragraphs[0]
+    right = [
+        b.predicted > a.predicted
+        for _, own in found.groupby(["repeat", "patient_id"])
+        for a in own.itertuples()
+        for b in own.itertuples()
+        if b.read > a.read
+    ]
+    assert results.loc[("model", "course", "direction"), "estimate"] == pytest.approx(
+        np.mean(right)
+    )
 
 
 @pytest.mark.parametrize(

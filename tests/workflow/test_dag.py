@@ -145,6 +145,7 @@ def test_scores_add_their_own_steps_and_leave_the_classifiers_as_they_are(
     jobs, study = workflow.planned(STUDY | scores), workflow.planned(STUDY)
     added = {"score_table": 2, "severity_images": 1, "images": 1, "severity": 1}
     added |= {"severity_features": 3, "severity_model": 9, "outcomes": 1, "severity_maps": 1}
+    added |= {"severity_of": 3, "severity_synthetic": 1}
     assert Counter(jobs) - Counter(study) == added
     assert not Counter(study) - Counter(jobs)
     assert workflow.planned(STUDY | scores, "tables")["severity"] == 1

@@ -48,7 +48,8 @@ V2_ONLY = {
 } | SCORES
 REPEATS = {"repeats": 1, "synthetic_effect": 1}
 AUDIT = {"lineage": 1, "audit_features": 1, "audit_changes": 1, "cycle_error": 1} | REPEATS
-SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | AUDIT | V2_ONLY
+OF_SYNTHETIC = {"severity_of": 1, "severity_synthetic": 1}
+SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | AUDIT | V2_ONLY | OF_SYNTHETIC
 SPLIT = {"split": 1, "population": 1, "lineage": 1, "leakage": 1} | TRAINING | ON_FEATURES
 ALL_IMAGES = (
     {
@@ -62,7 +63,7 @@ ALL_IMAGES = (
     }
     | SYNTHESIS
     | SPLIT
-    | {"features": 2, "lungs": 1, "control_features": 2}
+    | {"features": 2, "lungs": 1, "control_features": 2, "severity_of": 3}
 )
 SEVERITY = {"severity_features": 1, "severity_model": 1, "severity": 1}
 
@@ -141,7 +142,8 @@ CHANGES: dict[str, tuple[Callable[[Config], object], dict[str, int]]] = {
         | TRAINING
         | ON_FEATURES
         | REPEATS
-        | SEVERITY,
+        | SEVERITY
+        | {"severity_of": 3, "severity_synthetic": 1},
     ),
     "phantoms drawn otherwise": (
         lambda c: c["sources"]["phantoms"].update(difficulty=0.9),

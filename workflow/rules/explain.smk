@@ -87,6 +87,7 @@ rule timelines:
             augmentation=SHOWN,
             file=["images.csv", "maps.npz"],
         ),
+        severity=expand(SEVERITY_OF, cohort=["manifest", "timeline"]) if SCORED else [],
     output:
         **figure("timelines", "Explanations", "patients over days"),
         table=table("timelines", "dated patients over days"),

@@ -206,3 +206,53 @@ rule severity_maps:
         "Holding heat maps against the zones that readers scored"
     script:
         "../scripts/run.py"
+
+
+# The first score is followed over days and held against synthetic images.
+SEVERITY_OF = f"{RUN}/severity/of/{{cohort}}.csv"
+FOLLOWED_SCORE = next(iter(SCORED), "")
+
+
+rule severity_of:
+    input:
+        # Part of what the step computes, like its code, but no code.
+        lambda wildcards: LUNG_BOXES,
+        backbone=f"{RUN}/backbones/{SEVERITY_BACKBONES[0]}.keras",
+        model=f"{RUN}/severity/{SEVERITY_BACKBONES[0]}/{FOLLOWED_SCORE}.joblib",
+        images=f"{RUN}/images/{{cohort}}.npy",
+        table=f"{RUN}/data/{{cohort}}.csv",
+        predictions=f"{RUN}/severity/{SEVERITY_BACKBONES[0]}/{FOLLOWED_SCORE}.csv",
+    output:
+        severities=update(SEVERITY_OF),
+    wildcard_constraints:
+        cohort="manifest|timeline|synthetic",
+    threads: THREADS
+    resources:
+        **job(4000, 60, gpu=1),
+    params:
+        step=step("severity/severity_of"),
+    message:
+        "Severity of the images of {wildcards.cohort}.csv"
+    script:
+        "../scripts/run.py"
+
+
+rule severity_synthetic:
+    input:
+        manifest=f"{RUN}/data/manifest.csv",
+        synthetic=f"{RUN}/data/synthetic.csv",
+        of_manifest=SEVERITY_OF.format(cohort="manifest"),
+        of_synthetic=SEVERITY_OF.format(cohort="synthetic"),
+    output:
+        table=table("severity_synthetic", "Severity of synthetic images"),
+        section=section("severity_synthetic", when=SCORED and SYNTHETIC),
+    resources:
+        **job(500, 5),
+    params:
+        target=TARGET,
+        seed=config["seed"],
+        step=step("severity/severity_synthetic"),
+    message:
+        "Severity of synthetic images, their sources and real images"
+    script:
+        "../scripts/run.py"

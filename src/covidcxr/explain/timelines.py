@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from covidcxr.data.tables import write_table
+from covidcxr.data.tables import read_table, write_table
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.explain.drawing import Look, bare, read_explained, text_only
 from covidcxr.explain.measures import read_measured
@@ -23,10 +23,16 @@ PATIENTS = 10
 IMAGES = 5
 """Images drawn of a patient, spread evenly over the dated ones; the curves have all."""
 
+SEVERITY = (
+    " Last: the predicted severity with its 90 % interval (grey) and what readers saw (crosses); "
+    "an image that they scored is predicted out of fold."
+)
+
 
 def run(
     rows: Sequence[str | Path],
     shown: Sequence[str | Path],
+    severity: Sequence[str | Path],
     table: str | Path,
     png: str | Path,
     svg: str | Path,
@@ -44,8 +50,10 @@ def run(
         Tables of images of all backbones and augmentations, see `covidcxr.explain.explanations`.
     shown
         Table of images and maps of the ensemble whose maps are drawn.
+    severity
+        Severity of the images, see `covidcxr.severity.severity_of`; none where no score is learned.
     table
-        CSV to write: the rows of the dated patients' images.
+        CSV to write: the rows of the dated patients' images, with what `severity` says of them.
     png, svg, section
         Figure and section to write; where no patient has three dated images, a figure that says
         so.
@@ -58,6 +66,8 @@ def run(
     """
     images = read_measured(rows)
     dated = images.loc[images["dated"] == 1].drop(columns="dated")
+    if severity:
+        dated = dated.merge(read_severity(severity), on="image_id", how="left")
     write_table(dated, table)
     course = dated.loc[dated["augmentation"] == augmentation]
     patients = chosen_patients(course, target)
@@ -71,6 +81,13 @@ def run(
             figure = text_only("No patient has three or more dated images.")
         save_figure(figure, png, svg)
     write_section(section, section_of(dated, len(patients)))
+
+
+def read_severity(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """Read image_id, score, predicted, low, high, read and how of all tables as one."""
+    numbers = ["predicted", "low", "high", "read"]
+    tables = [read_table(path, ["image_id", "score", *numbers, "how"], numbers) for path in paths]
+    return pd.concat(tables).drop_duplicates("image_id")
 
 
 def chosen_patients(course: pd.DataFrame, target: str | None) -> list[str]:
@@ -94,7 +111,8 @@ def draw(
     Parameters
     ----------
     course
-        backbone, patient_id, image_id, day, label, extent, p_<class>; one augmentation.
+        backbone, patient_id, image_id, day, label, extent, p_<class>, and severity where known; one
+        augmentation.
     patients
         To draw, from the top.
     pictures
@@ -106,8 +124,9 @@ def draw(
     backbones = list(dict.fromkeys(course["backbone"]))
     drawn = course.loc[course["patient_id"].isin(patients)]
     columns = min(IMAGES, int(drawn.groupby("patient_id")["image_id"].nunique().max()))
+    curves = 3 if "predicted" in course else 2
     axes = figure.subplots(
-        len(patients), columns + 2, squeeze=False, width_ratios=[1] * columns + [1.5, 1.5]
+        len(patients), columns + curves, squeeze=False, width_ratios=[1] * columns + [1.5] * curves
     )
     for row, patient in zip(axes, patients, strict=True):
         own = course.loc[course["patient_id"] == patient]
@@ -124,6 +143,10 @@ def draw(
         explained = target or str(one["label"].iloc[0])
         _curves(row[columns], own, backbones, f"p_{explained}")
         _curves(row[columns + 1], own, backbones, "extent")
+        if curves > 2:
+            _severity(row[columns + 2], one, drawn)
+    if curves > 2:
+        axes[0, columns + 2].set_title(str(drawn["score"].dropna().iloc[0]), fontsize=8)
     axes[0, columns].set_title(f"P({target or 'class'})", fontsize=8)
     axes[0, columns + 1].set_title("map's extent", fontsize=8)
     for axis in axes[-1, columns:]:
@@ -159,7 +182,8 @@ def section_of(dated: pd.DataFrame, drawn: int) -> Section:
                 "timelines",
                 "Grad-CAM by the first backbone, the probability of the class by day, and the "
                 "map's extent (share of the image above half the map's maximum). Training images "
-                "are explained by the fold's model that did not train on them.",
+                "are explained by the fold's model that did not train on them."
+                + (SEVERITY if "predicted" in dated else ""),
                 f"Panels of {some(drawn, 'patient')} over days, with curves of probability and "
                 "extent of the map.",
                 folded=True,
@@ -176,5 +200,18 @@ def _curves(axis: Axes, rows: pd.DataFrame, backbones: Sequence[str], column: st
         own = rows.loc[rows["backbone"] == backbone].sort_values("day", kind="stable")
         axis.plot(own["day"], own[column], marker="o", markersize=2.5, color=colour, label=backbone)
     axis.set(ylim=(-0.05, 1.05), yticks=[0, 0.5, 1])
+    axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axis.tick_params(labelsize=7)
+
+
+def _severity(axis: Axes, rows: pd.DataFrame, everybody: pd.DataFrame) -> None:
+    """Draw the score by day with its interval, and what readers saw; one scale for all patients."""
+    known = rows.dropna(subset="predicted")
+    axis.fill_between(known["day"], known["low"], known["high"], color="0.85")
+    axis.plot(known["day"], known["predicted"], marker="o", markersize=2.5, color="0.2")
+    axis.plot(known["day"], known["read"], "x", markersize=5, color=PALETTE[5])
+    ends = everybody[["low", "high", "read"]].to_numpy(float)
+    low, high = np.nanmin(ends), np.nanmax(ends)
+    axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.tick_params(labelsize=7)

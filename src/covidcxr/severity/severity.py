@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from covidcxr.data.tables import read_table, write_table
-from covidcxr.evaluate.bootstrap import Statistic, interval
+from covidcxr.evaluate.bootstrap import Floats, Statistic, interval
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.report import formats
 from covidcxr.report.section import Limit, Section, SectionFigure, SectionTable, write_section
@@ -21,7 +21,7 @@ from covidcxr.severity.scores import TOTAL, reference
 from covidcxr.severity.severity_images import SCORE_COLUMNS
 from covidcxr.severity.zones import COLUMNS, ZONES
 
-MODEL, CONSTANT, BY_ZONE = "model", "constant", "zones"
+MODEL, CONSTANT, BY_ZONE, COURSE = "model", "constant", "zones", "course"
 PARTS = 3
 """Equal parts of a score's range by which errors are listed."""
 
@@ -51,8 +51,9 @@ def run(
         As `covidcxr.severity.severity_images` writes them.
     table
         CSV to write: score, backbone, judge (`model`, `constant`, or two readers), target (`total`,
-        `zones`, or a part of the score's range), metric, estimate, low, high (95 % by patient), n,
-        patients. Measures of a model are means over the repeated divisions into folds.
+        `zones`, `course`: pairs of images of one patient, or a part of the score's range), metric,
+        estimate, low, high (95 % by patient), n, patients. Measures of a model are means over the
+        repeated divisions into folds.
     png, svg, section
         Figure and section to write.
     specs
@@ -112,6 +113,10 @@ def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Mea
         error(observed, agreement.mean_of_others(observed, patients)),
         patients,
     )
+    less, more = ordered_pairs(observed, patients)
+    if len(less):
+        right = [agreement.mean_of((each[more] > each[less]).astype(float)) for each in predicted]
+        yield MODEL, COURSE, "direction", agreement.mean_over(right), patients[less]
     low, high = spec["range"]
     edges = np.linspace(low, high, PARTS + 1)
     part_of = np.digitize(observed, edges[1:-1], right=True)
@@ -144,6 +149,15 @@ def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Mea
         yield CONSTANT, BY_ZONE, "mae", error(expected.ravel(), middle.ravel()), chosen
 
 
+def ordered_pairs(
+    read: Floats, patients: npt.NDArray[np.str_]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return all pairs of images of one patient of which the second has the higher score."""
+    same = patients[:, None] == patients
+    one, other = np.nonzero(same & (read[:, None] < read))
+    return one, other
+
+
 def draw(found: Sequence[pd.DataFrame], results: pd.DataFrame) -> Figure:
     """Draw a row a score: predicted against read, Bland and Altman's plot, bias by level."""
     figure = Figure(figsize=(7.2, 2.3 * len(found)), layout="constrained")
@@ -164,7 +178,7 @@ def draw(found: Sequence[pd.DataFrame], results: pd.DataFrame) -> Figure:
             middle.axhline(of["bias"] + level, color=PALETTE[5], linestyle=style, linewidth=0.9)
         middle.set(xlabel="mean of read and predicted", ylabel="predicted minus read")
         middle.set_title(f"bias {of['bias']:+.2f}, limits ±{of['limits']:.2f}")
-        parts = own[(own["metric"] == "bias") & ~own["target"].isin([TOTAL, BY_ZONE])]
+        parts = own[(own["metric"] == "bias") & ~own["target"].isin([TOTAL, BY_ZONE, COURSE])]
         spread = np.abs(parts[["low", "high"]].to_numpy().T - parts["estimate"].to_numpy())
         right.axhline(0, color="0.6", linewidth=0.8)
         right.errorbar(range(len(parts)), parts["estimate"], spread, fmt="o", capsize=2)
@@ -214,6 +228,13 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
             f"{texts[score, CONSTANT, TOTAL, 'mae']}; r {texts[score, MODEL, TOTAL, 'pearson']}; "
             f"{formats.some(images, 'image')} of {formats.some(patients, 'patient')}."
         )
+        if (score, COURSE) in sizes:
+            pairs, followed = sizes[score, COURSE]
+            sentences[-1] += (
+                " Of two images of one patient the one that was scored higher is predicted higher "
+                f"in {texts[score, MODEL, COURSE, 'direction']} of "
+                f"{formats.some(pairs, 'pair')} of {formats.some(followed, 'patient')}."
+            )
     labels = {name: name[:1].upper() + name[1:] for name in rows[0]} | {"n": "n"}
     cited = [spec["published"]["source"] for spec in specs.values()]
     note = [f"Published, on other images: {source}." for source in dict.fromkeys(cited) if source]

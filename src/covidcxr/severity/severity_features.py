@@ -45,12 +45,16 @@ def run(
     configure(threads=threads, seed=0)  # nothing here is random
     network = up_to(keras.models.load_model(backbone), layer)
     pixels = np.load(images, mmap_mode="r")
-    parts = [
-        features_of(network, np.asarray(pixels[start : start + BATCH]))
-        for start in progress(range(0, len(pixels), BATCH), desc="zones", unit="batch")
-    ]
+    found = in_batches(network, pixels)
     with atomic(features) as temporary, temporary.open("wb") as file:
-        np.save(file, np.concatenate(parts))
+        np.save(file, found)
+
+
+def in_batches(network: keras.Model, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return `features_of` any number of images, at least one."""
+    starts = progress(range(0, len(pixels), BATCH), desc="zones", unit="batch")
+    parts = [features_of(network, np.asarray(pixels[start : start + BATCH])) for start in starts]
+    return np.concatenate(parts)
 
 
 def up_to(network: keras.Model, layer: str | None) -> keras.Model:
