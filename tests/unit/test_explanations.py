@@ -275,7 +275,9 @@ def test_courses_are_drawn_and_told_also_without_followed_patients(
     )
     drawn = (tmp_path / "t.svg").read_text()
     assert ("No patient" in drawn) == (target == "nobody")
-    assert (">brixia<" in drawn) == (target == "covid"), "severity is drawn where it is learned"
+    assert (">severity: brixia<" in drawn) == (target == "covid"), (
+        "severity is drawn where it is learned"
+    )
     assert set(pd.read_csv(tmp_path / "t.csv")["patient_id"]) == {"s:0", "s:kept"}
     shown = {"covid": "shows 2.", "nobody": "shows 0.", None: "shows 2."}[target]
     assert shown in read_section(tmp_path / "t.json").paragraphs[0]

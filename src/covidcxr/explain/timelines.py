@@ -146,7 +146,8 @@ def draw(
         if curves > 2:
             _severity(row[columns + 2], one, drawn)
     if curves > 2:
-        axes[0, columns + 2].set_title(str(drawn["score"].dropna().iloc[0]), fontsize=8)
+        score = drawn["score"].dropna().iloc[0]
+        axes[0, columns + 2].set_title(f"severity: {score}", fontsize=8)
     axes[0, columns].set_title(f"P({target or 'class'})", fontsize=8)
     axes[0, columns + 1].set_title("map's extent", fontsize=8)
     for axis in axes[-1, columns:]:

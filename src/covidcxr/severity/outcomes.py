@@ -253,7 +253,7 @@ def describe(results: pd.DataFrame) -> Section:
             row["estimate"],
             row["low"],
             row["high"],
-            formats.difference if row["compared"] else None,
+            _signed if row["compared"] else _two,
         )
         for _, row in shown.iterrows()
     }
@@ -269,9 +269,10 @@ def describe(results: pd.DataFrame) -> Section:
             | {"gain": texts[*key, ALL, WITH_VIEW]}
         )
         if not held:
+            alone = part[part["compared"] == ""].set_index("predictor")["estimate"].map(_two)
             sentences.append(
-                f"{outcome} ({tested}): AUC {texts[*key, WITH_VIEW, '']} by age, sex, day and "
-                f"view, {texts[*key, IMAGE, '']} by the image, {texts[*key, ALL, '']} by both."
+                f"{outcome} ({tested}): AUC {alone[WITH_VIEW]} without the image, {alone[IMAGE]} "
+                f"by the image, {alone[ALL]} by both; gain {texts[*key, ALL, WITH_VIEW]}."
             )
     gain = shown[(shown["compared"] == WITH_VIEW) & (shown["predictor"] == ALL)]
     lost = gain[(gain["held_fixed"] != "") & (gain["low"] <= 0)]["outcome"].unique()
@@ -312,3 +313,11 @@ def describe(results: pd.DataFrame) -> Section:
             ),
         ),
     )
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}".replace("-", formats.MINUS)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", formats.MINUS)

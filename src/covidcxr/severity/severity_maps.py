@@ -33,7 +33,7 @@ from covidcxr.severity.zones import COLUMNS, ZONES, pool, zone_boxes
 
 OWN, USUAL = "severity model", "mean of other patients"
 CORRELATION, AFFECTED = "rank correlation within an image", "AUC of affected zones"
-EXTENT = "map's extent"
+EXTENT = "the map's extent"
 
 Measured = tuple[str, str, str, Statistic, npt.NDArray[np.str_]]
 """Judge, score, measure, statistic, and the patient of each value that it is about."""
@@ -240,7 +240,9 @@ def describe(results: pd.DataFrame, target: str) -> Section:
             ]
             word = " and ".join(follow) or "follows no score"
             listed = ", ".join(f"{s} {texts[judge, s, measure]}" for s in found["score"])
-            sentences.append(f"{measure} {word} (rank correlation: {listed}).")
+            sentences.append(
+                f"{measure[:1].upper()}{measure[1:]} {word} (rank correlation: {listed})."
+            )
     shown = results[["judge", "score", "measure", "n", "patients"]].assign(
         value=list(texts.values())
     )
