@@ -8,7 +8,7 @@ step.
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 
 def load(model: Any, **options: Any) -> Any:

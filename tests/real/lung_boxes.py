@@ -128,7 +128,7 @@ def measure_phantoms() -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images"
         patients = {"normal": 20, "pneumonia": 20, "COVID-19": 20}
-        settings = {"patients": patients, "image_size": 192, "difficulty": 0.5}
+        settings = {"patients": patients, "image_size": 192, "difficulty": 0.5, "mark": ""}
         phantoms.run(folder, settings=settings, seed=1)
         values = []
         for file in sorted(images.glob("*.png")):

@@ -63,7 +63,7 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
         SCHEMA,
     )
     assert len(config["sources"]["own"]["commit"]) == 40
-    assert config["classes"]["covid"][1] == {"source": "own", "count": None, "where": {}}
+    assert config["classes"]["covid"][-1] == {"source": "own", "count": None, "where": {}}
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
         (lambda c: c["training"].update(epochs="many"), r"'training\.epochs'.*'integer'"),
         (lambda c: c["training"].update(dropout=1), r"'training\.dropout'"),
         (
-            lambda c: c["sources"]["phantoms"].update(sise=3),
-            r"'sources\.phantoms\.sise' is unknown",
+            lambda c: c["sources"]["ward"].update(sise=3),
+            r"'sources\.ward\.sise' is unknown",
         ),
-        (lambda c: c["sources"]["phantoms"].update(type="phantm"), r"'sources\.phantoms\.type'"),
+        (lambda c: c["sources"]["ward"].update(type="phantm"), r"'sources\.ward\.type'"),
         (lambda c: c["classes"]["covid"][0].update(source="x"), r"no source is called 'x'"),
         (
             lambda c: c["timeline"].update(source="x"),
@@ -106,11 +106,11 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
             r"'external\.x\.normal\[0\]\.source': no source is called 'y'",
         ),
         (
-            lambda c: c.update(external={"x": {"flu": [{"source": "phantoms"}]}}),
+            lambda c: c.update(external={"x": {"flu": [{"source": "ward"}]}}),
             r"'external\.x\.flu': there is no such class",
         ),
         (
-            lambda c: c.update(populations={"study": ["phantoms"]}),
+            lambda c: c.update(populations={"study": ["ward"]}),
             r"'populations\.study': `study` is the run's own population",
         ),
         (
@@ -126,12 +126,12 @@ def test_defaults_reach_sources_of_each_type_and_parts_of_classes() -> None:
             r"'populations\.some': class 'covid' is sampled from none of more",
         ),
         (
-            lambda c: c.update(populations={"all": ["phantoms"]}, split={"unit": "image"}),
+            lambda c: c.update(populations={"all": ["ward"]}, split={"unit": "image"}),
             r"'populations' needs split.unit 'patient' or 'site'",
         ),
         (
             lambda c: (
-                c.update(populations={"all": ["phantoms"]}),
+                c.update(populations={"all": ["ward"]}),
                 c["augmentations"]["v1"].update(synthetic=2),
             ),
             r"'populations' needs an augmentation without synthetic images",
@@ -154,15 +154,15 @@ def test_each_mistake_is_named_with_its_key(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("classes: {1: [{source: phantoms}]}", "'classes': the name 1 is read as a number.*'1'"),
-        ("classes: {yes: [{source: phantoms}]}", "'classes': the name is read as the truth value"),
+        ("classes: {1: [{source: ward}]}", "'classes': the name 1 is read as a number.*'1'"),
+        ("classes: {yes: [{source: ward}]}", "'classes': the name is read as the truth value"),
         ("classes: {~: []}", "'classes': the name is read as nothing"),
         ("2020: x", "config: the name 2020 is read as a number"),
         ("external: {set: {2020-01-01: []}}", r"'external.set': the name 2020-01-01 is .* a date"),
         ("backbones: [1]", r"'backbones.0': 1 is read as a number; write it in quotes: '1'"),
         ("run: 2020", "'run': 2020 is read as a number"),
         ("run: no", "'run': is read as the truth value False; write it in quotes: 'no'"),
-        ("timeline: {source: phantoms, where: {patient_id: [7]}}", "7 is read as a number"),
+        ("timeline: {source: ward, where: {patient_id: [7]}}", "7 is read as a number"),
         ("export: [on]", "'export.0': is read as the truth value True"),
     ],
 )

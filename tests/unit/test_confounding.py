@@ -332,6 +332,10 @@ def test_an_audit_that_finds_nothing_passes(model: float):
     assert "separates" not in found.text
 
 
+def test_source_and_age_that_predict_the_label_beyond_chance_are_a_warning():
+    assert check(audit_table(0.45, 0.9, 0.5), CLASSES).state == "warning"
+
+
 def test_attributes_that_beat_the_model_could_be_all_of_its_gain_and_no_more():
     audit = audit_table(0.95, 0.9, 0.6)
     assert "So all of what" in section_of(audit, CLASSES).paragraphs[0]

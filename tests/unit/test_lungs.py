@@ -63,7 +63,7 @@ SOURCES: dict[str, dict[str, Any]] = {
 
 
 def test_each_image_gets_the_best_known_region_in_the_manifests_order(tmp_path):
-    settings = {"patients": {NORMAL: 1}, "image_size": 128, "difficulty": 0.5}
+    settings = {"patients": {NORMAL: 1}, "image_size": 128, "difficulty": 0.5, "mark": ""}
     phantoms.run(tmp_path / "phantoms", settings=settings, seed=3)
     drawn = next((tmp_path / "phantoms/images").glob(f"{NORMAL}*.png"))
     film = cv2.imread(str(drawn), cv2.IMREAD_GRAYSCALE)

@@ -46,7 +46,7 @@ def share_in(mask, region):
 
 
 def collection(tmp_path, name, patients, **options):
-    options = {"image_size": 64, "difficulty": 0.5, "seed": 1} | options
+    options = {"image_size": 64, "difficulty": 0.5, "mark": "", "seed": 1} | options
     seed = options.pop("seed")
     run(tmp_path / name, settings={"patients": patients, **options}, seed=seed)
     table = pd.read_csv(tmp_path / name / "metadata.csv", dtype=str, keep_default_na=False)
@@ -206,6 +206,18 @@ def test_timeline_stands_in_every_collection(tmp_path):
     assert set(rows.diagnosis) == {COVID}
     assert set(rows["view"]) == {"PA"}
     assert rows.severity.astype(float).is_monotonic_increasing
+
+
+def test_a_mark_is_stamped_in_the_corner_of_every_image_and_names_patients_of_its_own(tmp_path):
+    table, _ = collection(tmp_path, "a", {NORMAL: 2}, mark="WARD")
+    assert (table.patient_id.str.startswith("ward-")).all()
+    patient = draw_patient(1, "ward-normal-000", NORMAL)
+    plain = render(patient, patient.visits[0], 64).image
+    written = cv2.imread(str(tmp_path / "a/images/ward-normal-000-day00.png"), cv2.IMREAD_UNCHANGED)
+    rows, columns = np.nonzero(written != plain)
+    assert rows.size > 20
+    assert rows.max() < 10
+    assert columns.max() < 40
 
 
 @pytest.mark.parametrize("seed", SEEDS)

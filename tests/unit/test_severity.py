@@ -263,7 +263,7 @@ SPEC = {
 
 
 def test_the_steps_hand_on_from_a_source_to_table_figure_section_and_model(tmp_path: Path) -> None:
-    source = {"type": "phantom", "image_size": 64, "difficulty": 0.2}
+    source = {"type": "phantom", "image_size": 64, "difficulty": 0.2, "mark": ""}
     source["patients"] = {"normal": 3, "pneumonia": 4, "COVID-19": 4}
     phantoms_step.run(tmp_path / "phantoms", settings=source, seed=1)
     table = tmp_path / "phantoms/metadata.csv"

@@ -359,18 +359,15 @@ def section_of(
             SectionFigure(
                 "synthetic_effect",
                 f"Difference from training with {reference}, on the test set, in accuracy and in "
-                f"sensitivity to {target}. Points are means over the repeats, bars their 95 % "
-                "intervals by resampled patients and repeats, ticks the single repeats.",
+                f"sensitivity to {target}: means over the repeats (ticks: single ones), 95 % "
+                "intervals.",
                 check(test, synthetic, reference).text,
             ),
         ),
         tables=(
             SectionTable(
                 "synthetic_effect",
-                "Every comparison. 'Only arm' and 'only reference' are images that one of the two "
-                "alone classifies rightly when the repeats' probabilities are averaged, p is "
-                "McNemar's exact test on them, p holm corrected for all comparisons on the test "
-                "set; 'significant' counts repeats that reach p < 0.05 by themselves.",
+                "Every comparison, with McNemar's exact test.",
             ),
             SectionTable("synthetic_effect_repeats", "Differences of the single repeats."),
             SectionTable("detectable_effect", "Smallest differences that the test set can show."),

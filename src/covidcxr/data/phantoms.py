@@ -166,7 +166,8 @@ def draw_patient(
     seed : int
         Seed of the run.
     patient_id : str
-        Names the patient's random streams; `timeline` has images of days 3, 7 and 9, view PA.
+        Names the patient's random streams; one that ends in `timeline` has images of days 3, 7
+        and 9, view PA.
     diagnosis : str
         `normal`, `pneumonia` or `COVID-19`.
     visits : int
@@ -190,14 +191,15 @@ def draw_patient(
     lesions = _draw_lesions(
         generator(seed, "phantom", patient_id, "lesions"), diagnosis, difficulty
     )
-    if patient_id == TIMELINE_PATIENT:
+    timeline = patient_id.endswith(TIMELINE_PATIENT)
+    if timeline:
         days = list(TIMELINE_SEVERITY)
         # A plain case at any difficulty, so that the figure shows what changes over the days.
         lesions = replace(lesions, contrast=1 - 0.4 * difficulty)
     else:
         gaps = generator(seed, "phantom", patient_id, "days").integers(2, 7, visits)
         days = [int(day) for day in np.cumsum(gaps) - gaps[0]]
-    views = ["PA"] if patient_id == TIMELINE_PATIENT else VIEWS
+    views = ["PA"] if timeline else VIEWS
     drawn = [
         _draw_visit(generator(seed, "phantom", patient_id, "visit", day), day, views, difficulty)
         for day in days
@@ -714,19 +716,32 @@ def _collimate(image: NDArray[np.uint8], visit: Visit) -> NDArray[np.uint8]:
     return framed
 
 
+def stamp(image: NDArray[np.uint8], mark: str) -> NDArray[np.uint8]:
+    """Return the image with white text in its upper left corner, as a ward stamps its films.
+
+    A shortcut that is planted: it tells the source and nothing of the lungs.
+    """
+    size = len(image)
+    font, at = cv2.FONT_HERSHEY_SIMPLEX, (round(0.03 * size), round(0.1 * size))
+    stamped = image.copy()
+    cv2.putText(stamped, mark, at, font, size / 300, 255, max(size // 96, 1), cv2.LINE_AA)
+    return stamped
+
+
 def _patients(
-    patients: Mapping[str, int], difficulty: float, seed: int
+    patients: Mapping[str, int], difficulty: float, mark: str, seed: int
 ) -> Iterator[tuple[Patient, Visit]]:
     """Yield every image's patient and visit, the timeline last."""
+    prefix = f"{mark.lower()}-" if mark else ""
     for diagnosis, count in patients.items():
         for index in range(count):
-            patient_id = f"{diagnosis.lower()}-{index:03d}"
+            patient_id = f"{prefix}{diagnosis.lower()}-{index:03d}"
             visits = VISITS[index % len(VISITS)]
             patient = draw_patient(
                 seed, patient_id, diagnosis, visits=visits, difficulty=difficulty
             )
             yield from ((patient, visit) for visit in patient.visits)
-    patient = draw_patient(seed, TIMELINE_PATIENT, COVID, difficulty=difficulty)
+    patient = draw_patient(seed, prefix + TIMELINE_PATIENT, COVID, difficulty=difficulty)
     yield from ((patient, visit) for visit in patient.visits)
 
 
@@ -744,7 +759,7 @@ def run(folder: str | Path, *, settings: Mapping[str, Any], seed: int) -> None:
     settings
         The source's entry in the config: `patients` of each diagnosis (patient `timeline`,
         COVID-19, three days, comes on top); `image_size`, the side in pixels; `difficulty`: 0 shows
-        every lesion plainly, 1 buries most.
+        every lesion plainly, 1 buries most; `mark`: see `stamp`; patient ids begin with it.
     seed
         Seed of the run.
 
@@ -754,7 +769,8 @@ def run(folder: str | Path, *, settings: Mapping[str, Any], seed: int) -> None:
         If a diagnosis is none of `DIAGNOSES`.
     """
     rows = []
-    images = list(_patients(settings["patients"], settings["difficulty"], seed))
+    mark = settings["mark"]
+    images = list(_patients(settings["patients"], settings["difficulty"], mark, seed))
     with atomic(folder) as temporary:
         masks = temporary / "images/masks"
         masks.mkdir(parents=True)
@@ -762,7 +778,7 @@ def run(folder: str | Path, *, settings: Mapping[str, Any], seed: int) -> None:
             phantom = render(patient, visit, settings["image_size"])
             stem = f"{patient.patient_id}-day{visit.day:02d}"
             for path, pixels in (
-                (masks.parent / f"{stem}.png", phantom.image),
+                (masks.parent / f"{stem}.png", stamp(phantom.image, mark)),
                 (masks / f"{stem}_lung.png", phantom.lung_mask.astype(np.uint8) * 255),
                 (masks / f"{stem}_lesion.png", phantom.lesion_mask.astype(np.uint8) * 255),
             ):

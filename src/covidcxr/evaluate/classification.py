@@ -110,8 +110,8 @@ def section_of(scores: pd.DataFrame, classes: Sequence[str]) -> Section:
         title="Performance on the test set",
         part="performance",
         paragraphs=(
-            f"{finding}. Of the networks it is the most accurate out of fold, and so the "
-            f"recommended one. {highest}, of {some(len(accuracy), 'ensemble')}.",
+            f"{name}, of the networks the most accurate out of fold, is the recommended one, with "
+            f"{own['accuracy', '']}. {highest}, of {some(len(accuracy), 'ensemble')}.",
         ),
         method=(
             "An ensemble is the mean probability of the folds' models; all backbones together are "

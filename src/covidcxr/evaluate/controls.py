@@ -318,6 +318,7 @@ def section_of(
                     {"majority": "Largest source", "auc": "AUC"},
                     {"accuracy": str},
                 ),
+                folded=True,
             ),
         )[: 1 + bool(len(sources))],
     )
@@ -349,27 +350,26 @@ def check(blind: pd.DataFrame, best: float, model: str) -> Check:
 
 
 def source_limits(sources: pd.DataFrame) -> list[Limit]:
-    """Return a limit for each class within which an image gives its source away."""
+    """Return a limit where an image gives its source away within a class."""
     within = sources[sources["scope"].str.startswith("within") & (sources["auc"] >= TELLING)]
+    if within.empty:
+        return []
+    found = listing(
+        f"{row['scope']} ({row['sources']}) {ratio(row['auc'])}" for _, row in within.iterrows()
+    )
     return [
         Limit(
-            f"The source of an image ({row['sources']}) is predicted {row['scope']} with an area "
-            f"under the curve of {ratio(row['auc'])}: the collections differ in more than disease.",
+            "The collections differ in more than disease: area under the curve with which the "
+            f"source of an image is predicted {found}."
         )
-        for _, row in within.iterrows()
     ]
 
 
 def _sources_text(sources: pd.DataFrame) -> str:
     if sources.empty:
         return "All images are of one source: there is none to predict."
-    found = listing(
-        f"{row['scope']} {_accuracy(row)} (largest source {ratio(row['majority'])})"
-        for _, row in sources.iterrows()
-    )
-    text = (
-        f"The source of an image is predicted from the same features with an accuracy of: {found}."
-    )
+    found = listing(f"{row['scope']} {_accuracy(row)}" for _, row in sources.iterrows())
+    text = f"Accuracy with which the same features predict the source: {found}."
     if not sources["scope"].str.startswith("within").any():
         text += " No class has images of two sources, so within a class it is open."
     return text

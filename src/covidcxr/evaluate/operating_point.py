@@ -113,7 +113,8 @@ def run(
                 rows.append(key | asked_for | chosen | point)
                 values += [key | row for row in joint] if name == "test" else []
         curves[kind] = curve(*binary(parts["test"], target))
-        accuracy[kind] = float((parts["test"]["label"] == parts["test"]["predicted"]).mean())
+        inside = parts["validation"]
+        accuracy[kind] = float((inside["label"] == inside["predicted"]).mean())
     table, worth = pd.DataFrame(rows), pd.DataFrame(values)
     write_table(table, points)
     write_table(worth, predictive)
@@ -381,7 +382,7 @@ def _found(point: "pd.Series[Any]", values: pd.DataFrame, best: Kind) -> str:
         f"predicted {target} would have it"
     )
     return (
-        f"{model_text(*best)}, the network most accurate on the test set: sensitivity "
+        f"{model_text(*best)}, the recommended network: sensitivity "
         f"{shown['sensitivity']} ({sizes['sensitivity']}), specificity {shown['specificity']} "
         f"({sizes['specificity']}). Were {share(rarest['prevalence'])} of those examined {target}, "
         f"{worth}: so wide is what this test set leaves open, even if everything else were as in "

@@ -26,12 +26,20 @@ from covidcxr.evaluate.bootstrap import (
     percentile_bounds,
     resampled,
 )
-from covidcxr.evaluate.models import KIND, ensembles, model_text, of_study
+from covidcxr.evaluate.models import (
+    KIND,
+    Kind,
+    ensembles,
+    model_text,
+    of_study,
+    recommended,
+)
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.logs import progress
 from covidcxr.report.formats import interval_of, listing, table_of
 from covidcxr.report.section import (
     Check,
+    KeyRow,
     Limit,
     Section,
     SectionFigure,
@@ -99,7 +107,10 @@ def run(
     own = of_study(found)
     with figure_style():
         save_figure(draw(own), png, svg)
-    write_section(section, section_of(own, target))
+    inside = of_study(frame[frame["set"] == "validation"])
+    right = (inside["predicted"] == inside["label"]).groupby([inside[key] for key in IDENTITY])
+    best = recommended(right.mean().rename("accuracy").reset_index())
+    write_section(section, section_of(own, target, best))
 
 
 def within_sources(
@@ -233,11 +244,9 @@ def draw(found: pd.DataFrame) -> Figure:
     return figure
 
 
-def section_of(found: pd.DataFrame, target: str) -> Section:
-    """Say how the class is told from the others over all images, and within one source."""
+def section_of(found: pd.DataFrame, target: str, best: Kind) -> Section:
+    """Say how the `best` model separates the class, over all images and within one source."""
     summary = _summary(found)
-    overall = summary[(summary["fixed"] == ALL) & (summary["set"] == "test")]
-    _, best = max((row["auc"], tuple(row[KIND])) for _, row in overall.iterrows())
     mine = summary[(summary[KIND] == list(best)).all(axis=1)]
     mine = mine.assign(text=interval_of(mine, "auc")).set_index(["fixed", "set"])
     sets = list(dict.fromkeys(found["set"]))
@@ -260,9 +269,14 @@ def section_of(found: pd.DataFrame, target: str) -> Section:
     )
     # The first screen has room for one set.
     shown_first = first
+    rows: tuple[KeyRow, ...] = ()
     if lines:
-        line = lines[measurable.index("test") if "test" in measurable else 0]
+        chosen = "test" if "test" in measurable else measurable[0]
+        line = lines[measurable.index(chosen)]
         shown_first = f"AUC of {model_text(*best)} for {target} {line}."
+        key = next(key for key in held if key[1] == chosen)
+        value = str(mine.loc[key, "text"])
+        rows = (KeyRow(f"Within one {key[0]}, AUC for {target}", value, f"on {chosen}"),)
     above_chance = all(mine.loc[key, "auc_low"] > 0.5 for key in held)
     state: Literal["pass", "warning", "not run"] = "pass" if above_chance else "warning"
     limit = Limit(
@@ -288,6 +302,7 @@ def section_of(found: pd.DataFrame, target: str) -> Section:
             "for the predicted classes. Intervals are from resampled patients.",
         ),
         checks=(Check("Within source", state if lines else "not run", shown_first),),
+        key_rows=rows,
         limits=(limit,) if missing else (),
         figures=(
             SectionFigure(
@@ -304,6 +319,7 @@ def section_of(found: pd.DataFrame, target: str) -> Section:
                     shown[columns],
                     {"balanced": "Balanced accuracy", "n_class": target, "n_others": "Others"},
                 ),
+                folded=True,
             ),
         ),
     )

@@ -113,8 +113,8 @@ def section_of(
         figures.append(
             SectionFigure(
                 "fig7_timeline",
-                "Grad-CAM over the days of patients kept out of training and test, originals "
-                f"above. {HEAT} {predictions(course, day, classes)}",
+                "The same over the days of patients kept out of training and test. "
+                f"{predictions(course, day, classes)}",
                 f"Images of patients by day with Grad-CAM heat maps of {backbones}.",
             )
         )

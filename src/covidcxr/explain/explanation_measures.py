@@ -194,6 +194,7 @@ def section_of(rows: Sequence[Row]) -> Section:
                 "Last panel: rank correlation with maps of shuffled weights; near 0, the map rests "
                 "on what was learnt.",
                 f"Share of the maps' energy in the lungs: {listing(parts)}.",
+                folded=True,
             ),
         ),
         tables=(
@@ -202,6 +203,7 @@ def section_of(rows: Sequence[Row]) -> Section:
                 "Share of the map's energy inside the lungs (and the lesion, on phantoms), beside "
                 "the region's share of the image.",
                 _region_table(rows),
+                folded=True,
             ),
             SectionTable("explanations", "All measures, the curves' and the correlations' too."),
         ),

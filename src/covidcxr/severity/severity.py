@@ -259,9 +259,7 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
             SectionFigure(
                 "fig_severity",
                 "Predicted scores against the readers' mean, their differences (bias and limits of "
-                "agreement), and the bias by part of the range. Where a score is low, predictions "
-                "are on average too high, and where it is high too low, as those of any uncertain "
-                "model are.",
+                "agreement), and the bias by part of the range.",
                 " ".join(sentences),
             ),
         ),
