@@ -253,5 +253,5 @@ def test_simple_baselines_are_named_apart_and_one_source_has_no_table():
     )  # fmt: skip
     found = section_of(scored(), pd.DataFrame(columns=SOURCES), best, "VGG16")
     assert "Simple baselines that keep the lungs: 16 × 16 pixels 0.900" in found.paragraphs[0]
-    assert found.paragraphs[1].startswith("All images are of one source")
+    assert found.method[0].startswith("All images are of one source")
     assert [item.name for item in found.tables] == ["controls"]

@@ -113,7 +113,7 @@ def test_fig1_counts_images_files_and_drawn_by_source(study):
     assert "hospital: 1,583 images listed, 424 present, 0 in this run" in shown
     assert "400 (220)" in shown
     [figure] = read_section(folder / "1.json").figures
-    assert "src: 407 images listed, 227 files present, most often COVID-19 (400)." in figure.caption
+    assert "src: 407 images listed, 227 files present, most often COVID-19 (400)." in figure.alt
     assert "7" in shown
 
 

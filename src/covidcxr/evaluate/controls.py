@@ -285,9 +285,9 @@ def section_of(
             "that keep the lungs: "
             + ", ".join(f"{NAMES[str(n)]} {_accuracy(one)}" for n, one in kept.iterrows())
             + ".",
-            _sources_text(sources),
         ),
         method=(
+            _sources_text(sources),
             "Each control is a logistic regression in the run’s own folds, scored on its test set; "
             f"whole images, images without lungs and borders are read by {backbone}. Lungs are "
             "found in the same way for all images. What is left of an image without lungs shows "

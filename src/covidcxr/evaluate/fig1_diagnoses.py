@@ -66,7 +66,7 @@ def run(
             figures=(
                 SectionFigure(
                     "fig1_diagnoses",
-                    f"Diagnoses in the raw collections, by view. {listed_text(table)}",
+                    "Diagnoses in the raw collections, by view.",
                     listed_text(table),
                     folded=True,
                 ),

@@ -187,12 +187,12 @@ def section_of(dated: pd.DataFrame, drawn: int) -> Section:
                 + (SEVERITY if "predicted" in dated else ""),
                 f"Panels of {some(drawn, 'patient')} over days, with curves of probability and "
                 "extent of the map.",
-                folded=True,
             ),
         ),
         tables=(
             SectionTable("timelines", "Probability and map of every dated image, by ensemble."),
         ),
+        folded=True,
     )
 
 

@@ -262,6 +262,7 @@ def describe(results: pd.DataFrame, target: str) -> Section:
                 "severity_maps",
                 "Maps, the severity model and the zones usually affected, against the readers",
                 formats.table_of(shown, {"value": "Value (95 %)"}),
+                folded=True,
             ),
         ),
     )

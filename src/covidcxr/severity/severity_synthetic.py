@@ -102,6 +102,7 @@ def describe(results: pd.DataFrame, score: str) -> Section:
                 formats.table_of(shown[["images", "mean", "n", "patients"]]),
             ),
         ),
+        folded=True,
     )
 
 
