@@ -170,7 +170,7 @@ def test_answers_are_read_whatever_their_case_and_others_are_named(
     ("spec", "problem"),
     [
         ({"columns": {"elsewhere": "icu"}}, "no source is called 'elsewhere'"),
-        ({"columns": {"phantoms": "icu"}, "held_fixed": "tube"}, "that of another outcome"),
+        ({"columns": {"ward": "icu"}, "held_fixed": "tube"}, "that of another outcome"),
         ({"columns": {}}, "outcomes.icu.columns"),
     ],
 )

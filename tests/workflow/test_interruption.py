@@ -77,7 +77,13 @@ def interrupted_run(
     begun = time.time()
     with output.open("w") as file:
         process = subprocess.Popen(
-            command, cwd=workflow.folder, stdout=file, stderr=file, start_new_session=True
+            command,
+            cwd=workflow.folder,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            # What a shell starts in the background ignores interrupts, and hands that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             end = time.monotonic() + PATIENCE_SECONDS
