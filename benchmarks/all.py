@@ -6,23 +6,16 @@ run: times of two machines are compared in U.
 
 import os
 import platform
-import resource
 import subprocess
 import sys
 from datetime import date
 from pathlib import Path
 from statistics import median
 
+from overhead import seconds
+
 HERE = Path(__file__).resolve().parent
 NEED_A_RUN = ("half_precision.py", "views.py")
-
-
-def cpu_seconds(*command: str) -> float:
-    """Return the user and system seconds of a command."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def processor() -> str:
@@ -35,7 +28,7 @@ def processor() -> str:
 
 def main() -> None:
     """Measure U, run what can run here, write the results."""
-    unit = median(cpu_seconds(sys.executable, "-c", "import tensorflow") for _ in range(3))
+    unit = median(seconds(sys.executable, "-c", "import tensorflow")[1] for _ in range(3))
     head = f"{date.today()}, {processor()}, {os.cpu_count()} cores, U = {unit:.2f} CPU seconds.\n\n"
     (HERE / "results").mkdir(exist_ok=True)
     finished = Path("results/real/tables/classification.csv").exists()

@@ -1,11 +1,11 @@
-"""Overheads: imports of each rule's adapter, Snakemake's planning of 1,000 trainings.
+"""Overheads: imports of each step, Snakemake's planning of 1,000 trainings.
 
-An adapter's imports are what a job does before its first useful work, after Python has started.
+A step's imports are what a job does before its first useful work, after Python has started.
 """
 
 import argparse
-import ast
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -15,15 +15,13 @@ from pathlib import Path
 
 import yaml
 
-SCRIPTS = Path("workflow/scripts")
+RULES = Path("workflow/rules")
 
 
-def imports_of(adapter: Path) -> str:
-    """Return the import statements at the top of a script."""
-    tree = ast.parse(adapter.read_text())
-    return "\n".join(
-        ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
-    )
+def steps() -> list[str]:
+    """Return `<stage>/<step>` of every rule."""
+    rules = "".join(path.read_text() for path in sorted(RULES.glob("*.smk")))
+    return sorted(set(re.findall(r'step=step\("(\w+/\w+)"\)', rules)))
 
 
 def seconds(*command: str) -> tuple[float, float, str]:
@@ -44,10 +42,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1, help="the least of so many is told")
     repeats = parser.parse_args().repeats
     print("| what | seconds | CPU seconds | TensorFlow |\n|---|---|---|---|")
-    for adapter in sorted(SCRIPTS.glob("*/*.py")):
-        code = f"{imports_of(adapter)}\nimport sys\nprint('tensorflow' in sys.modules)"
+    for name in steps():
+        module = f"covidcxr.{name.replace('/', '.')}"
+        code = f"import {module}\nimport sys\nprint('tensorflow' in sys.modules)"
         wall, cpu, loaded = min(seconds(sys.executable, "-c", code) for _ in range(repeats))
-        name = f"{adapter.parent.name}/{adapter.stem}"
         print(f"| start of {name} | {wall:.2f} | {cpu:.2f} | {loaded} |", flush=True)
     demo = yaml.safe_load(Path("config/demo.yaml").read_text())
     many = demo | {

@@ -4,8 +4,10 @@ That needs no further package and makes a phone's width possible (a headless win
 narrower than 500 px).
 """
 
+import base64
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -94,6 +96,11 @@ class Browser:
         self.events.clear()
         self.call("Page.navigate", url=path.as_uri())
         self.wait_for("Page.loadEventFired")
+
+    def pages(self) -> int:
+        """Return how many pages the page open now takes in print."""
+        printed = self.call("Page.printToPDF", preferCSSPageSize=True)["data"]
+        return len(re.findall(rb"/Type\s*/Page[^s]", base64.b64decode(printed)))
 
     def ask(self, expression: str) -> Any:
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)

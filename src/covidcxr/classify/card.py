@@ -30,11 +30,22 @@ class ModelCard:
     model: str
 
 
+def add_member(model: str | Path, name: str, content: str | bytes) -> None:
+    """Put a member of our own into a saved `.keras` file."""
+    with zipfile.ZipFile(model, "a") as archive:
+        # A fixed date keeps it from making two files of the same model differ.
+        archive.writestr(zipfile.ZipInfo(name), content)
+
+
+def read_member(model: str | Path, name: str) -> bytes | None:
+    """Return a member of a `.keras` file, None if it holds none of this name."""
+    with zipfile.ZipFile(model) as archive:
+        return archive.read(name) if name in archive.namelist() else None
+
+
 def add_card(model: str | Path, card: ModelCard) -> None:
     """Put a card into a saved `.keras` file."""
-    with zipfile.ZipFile(model, "a") as archive:
-        # A fixed date keeps the card from making two files of the same model differ.
-        archive.writestr(zipfile.ZipInfo(MEMBER), json.dumps(asdict(card)))
+    add_member(model, MEMBER, json.dumps(asdict(card)))
 
 
 def read_card(model: str | Path) -> ModelCard | None:

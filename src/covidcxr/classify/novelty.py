@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
+from covidcxr.classify.card import add_member, read_member
 from covidcxr.features.bank import standardisation
 
 MEMBER = "covidcxr-training.npz"
@@ -112,16 +113,15 @@ def add_reference(model: str | Path, reference: Reference) -> None:
     """Put a reference into a saved `.keras` file."""
     content = io.BytesIO()
     np.savez(content, **asdict(reference))
-    with zipfile.ZipFile(model, "a") as archive:
-        archive.writestr(zipfile.ZipInfo(MEMBER), content.getvalue())
+    add_member(model, MEMBER, content.getvalue())
 
 
 def read_reference(model: str | Path) -> Reference | None:
     """Return the reference of a model file, None if it holds none."""
     if not zipfile.is_zipfile(model):
         return None
-    with zipfile.ZipFile(model) as archive:
-        if MEMBER not in archive.namelist():
-            return None
-        with np.load(io.BytesIO(archive.read(MEMBER))) as content:
-            return Reference(**content)
+    member = read_member(model, MEMBER)
+    if member is None:
+        return None
+    with np.load(io.BytesIO(member)) as content:
+        return Reference(**content)

@@ -37,7 +37,7 @@ from covidcxr.evaluate.bootstrap import (
     percentile_bounds,
     share_of,
 )
-from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.evaluate.style import PALETTE, dots, figure_style, save_figure
 from covidcxr.features.bank import pooled
 from covidcxr.report.formats import MINUS, Table, count, listing, p_value, table_of
 from covidcxr.report.formats import interval as written
@@ -510,8 +510,7 @@ def _dots(
         own = table[table["backbone"] == backbone].set_index(["first", "second"])
         values = own.reindex(list(pairs))[["value", "low", "high"]].to_numpy(float)
         height = np.arange(len(pairs)) + 0.5 * ((i + 0.5) / len(backbones) - 0.5)
-        ax.hlines(height, values[:, 1], values[:, 2], color=PALETTE[i % len(PALETTE)], lw=1)
-        ax.plot(values[:, 0], height, "o", ms=3, color=PALETTE[i % len(PALETTE)], label=backbone)
+        dots(ax, height, values, i, backbone, width=1, size=3)
     labels = [first if first == second else f"{first} / {second}" for first, second in pairs]
     ax.set_yticks(range(len(pairs)), labels)
 

@@ -17,7 +17,7 @@ from statsmodels.stats.multitest import multipletests
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import REPLICATES, patient_weights, percentile_bounds
-from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.evaluate.style import dots, figure_style, save_figure
 from covidcxr.report.formats import (
     count,
     difference,
@@ -296,11 +296,10 @@ def draw_effects(table: pd.DataFrame, singles: pd.DataFrame, target_class: str) 
     axes = figure.subplots(1, 2, sharey=True)
     for ax, measure in zip(axes, (ACCURACY, SENSITIVITY), strict=True):
         for i, arm in enumerate(arms):
-            colour = PALETTE[i % len(PALETTE)]
             own = shown[(shown["measure"] == measure) & (shown["arm"] == arm)]
             heights = np.arange(len(own)) + 0.7 * ((i + 0.5) / len(arms) - 0.5)
-            ax.hlines(heights, own["low"], own["high"], color=colour, lw=1.4)
-            ax.plot(own["difference"], heights, "o", ms=4, color=colour, label=arm)
+            values = own[["difference", "low", "high"]].to_numpy(float)
+            dots(ax, heights, values, i, arm, width=1.4)
             for height, backbone in zip(heights, own["backbone"], strict=True):
                 keys = {"backbone": backbone, "arm": arm, "measure": measure}
                 each = of_test[(of_test[list(keys)] == pd.Series(keys)).all(axis=1)]["difference"]

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from covidcxr import __version__
-from covidcxr.classify.card import read_card
+from covidcxr.classify.card import add_member, read_card, read_member
 from covidcxr.classify.predictions import ENSEMBLE
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.images import resize
@@ -84,9 +83,7 @@ def run(
     }
     with atomic(release) as temporary:
         shutil.copyfile(model, temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            # A fixed date keeps the same content the same file.
-            archive.writestr(zipfile.ZipInfo(MEMBER), json.dumps(said))
+        add_member(temporary, MEMBER, json.dumps(said))
 
 
 def describe(model: str | Path) -> dict[str, Any]:
@@ -98,8 +95,7 @@ def describe(model: str | Path) -> dict[str, Any]:
         It is no model file.
     """
     card = read_card(model)
-    with zipfile.ZipFile(model) as archive:
-        said = json.loads(archive.read(MEMBER)) if MEMBER in archive.namelist() else {}
+    said = json.loads(read_member(model, MEMBER) or "{}")
     return (vars(card) | {"classes": list(card.classes)} if card else {}) | said
 
 

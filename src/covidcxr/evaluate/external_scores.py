@@ -85,9 +85,8 @@ def run(
     ]
     described = pd.DataFrame(rows, columns=SET_COLUMNS)
     write_table(described, counts)
-    test = everything[(everything["set"] == "test") & (everything["group"] == "")]
-    internal = test[test["metric"] == "accuracy"].set_index([*KIND, "model"])["estimate"]
     overall = everything[(everything["group"] == "") & (everything["metric"] == "accuracy")]
+    internal = overall[overall["set"] == "test"].set_index([*KIND, "model"])["estimate"]
     best = recommended(overall[overall["set"] == "validation"], "estimate")
     write_section(section, section_of(with_internal(found, internal), described, classes, best))
 

@@ -28,7 +28,7 @@ from covidcxr.evaluate.models import (
     with_model,
 )
 from covidcxr.evaluate.scores import measured
-from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.evaluate.style import dots, figure_style, save_figure
 from covidcxr.logs import progress
 from covidcxr.report.formats import interval_of, listing, table_of
 from covidcxr.report.section import (
@@ -185,12 +185,8 @@ def draw(found: pd.DataFrame) -> Figure:
     for number, protocol in enumerate(PROTOCOLS.values()):
         rows = found[found["unseen"] == protocol].set_index("group").loc[groups]
         place = np.arange(len(groups)) + 0.2 * number - 0.1
-        low, high = rows["balanced_accuracy_low"], rows["balanced_accuracy_high"]
-        axes.hlines(place, low, high, color=PALETTE[number])
-        axes.plot(
-            rows["balanced_accuracy"], place, "o", markersize=4, color=PALETTE[number],
-            label=f"{protocol} not seen in training",
-        )  # fmt: skip
+        columns = [f"balanced_accuracy{end}" for end in ("", "_low", "_high")]
+        dots(axes, place, rows[columns].to_numpy(float), number, f"{protocol} not seen in training")
     names = [
         f"{name[:40]}\n{n} ({there})"
         for name, n, there in zip(groups, rows["n"], rows["classes"], strict=True)

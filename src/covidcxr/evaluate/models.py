@@ -44,6 +44,14 @@ def recommended(validation: pd.DataFrame, accuracy: str = "accuracy") -> Kind:
     return str(kind[0]), str(kind[1]), str(kind[2])
 
 
+def recommended_of(predictions: pd.DataFrame) -> Kind:
+    """Return the recommended network of what `read_predictions` returns, see `recommended`."""
+    inside = of_study(predictions[predictions["set"] == "validation"])
+    right = inside["predicted"] == inside["label"]
+    means = right.groupby([inside[name] for name in [*KIND, "model"]], sort=False).mean()
+    return recommended(means.rename("accuracy").reset_index())
+
+
 def by_kind(table: pd.DataFrame) -> Iterator[tuple[Kind, pd.DataFrame]]:
     """Yield the rows of each kind of model, in their order."""
     for (backbone, augmentation, classifier), part in table.groupby(KIND, sort=False):

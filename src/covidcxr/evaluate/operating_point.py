@@ -22,8 +22,8 @@ from covidcxr.evaluate.models import (
     ensembles,
     model_text,
     named,
-    networks,
     of_study,
+    recommended_of,
     with_model,
 )
 from covidcxr.evaluate.panels import panel_grid
@@ -93,7 +93,6 @@ def run(
     assert asked is not None
     choose = threshold_for if asked_of == "sensitivity" else threshold_of_specificity
     rows, values, curves = [], [], {}
-    accuracy: dict[Kind, float] = {}
     own = ensembles(of_study(read_predictions(predictions, classes)))
     for kind, frame in progress(list(by_kind(own)), desc="models", unit="model"):
         parts = {str(name): part for name, part in frame.groupby("set", sort=False)}
@@ -113,15 +112,13 @@ def run(
                 rows.append(key | asked_for | chosen | point)
                 values += [key | row for row in joint] if name == "test" else []
         curves[kind] = curve(*binary(parts["test"], target))
-        inside = parts["validation"]
-        accuracy[kind] = float((inside["label"] == inside["predicted"]).mean())
     table, worth = pd.DataFrame(rows), pd.DataFrame(values)
     write_table(table, points)
     write_table(worth, predictive)
     with figure_style():
         save_figure(draw_curves(curves, table[table["set"] == "test"], target), png, svg)
-    best = max(dict(by_kind(networks(table))), key=lambda kind: accuracy[kind])
-    write_section(section, section_of(table[table["set"] == "test"], worth, best))
+    of_test = table[table["set"] == "test"]
+    write_section(section, section_of(of_test, worth, recommended_of(own)))
 
 
 def binary(frame: pd.DataFrame, target: str) -> tuple[Floats, npt.NDArray[np.bool_]]:

@@ -5,8 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+import numpy.typing as npt
 from cycler import cycler
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from covidcxr.files import atomic
@@ -53,6 +56,22 @@ def figure_style() -> Iterator[None]:
             }
         )
         yield
+
+
+def dots(
+    ax: Axes,
+    heights: npt.NDArray[np.floating],
+    values: npt.NDArray[np.floating],
+    number: int,
+    label: str,
+    *,
+    width: float = 1.2,
+    size: float = 4,
+) -> None:
+    """Draw estimates [n, 3] (with low and high) as dots on lines, in colour `number`."""
+    colour = PALETTE[number % len(PALETTE)]
+    ax.hlines(heights, values[:, 1], values[:, 2], color=colour, linewidth=width)
+    ax.plot(values[:, 0], heights, "o", markersize=size, color=colour, label=label)
 
 
 def save_figure(figure: Figure, png: str | Path, svg: str | Path) -> None:

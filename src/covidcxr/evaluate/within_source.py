@@ -32,9 +32,9 @@ from covidcxr.evaluate.models import (
     ensembles,
     model_text,
     of_study,
-    recommended,
+    recommended_of,
 )
-from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.evaluate.style import dots, figure_style, save_figure
 from covidcxr.logs import progress
 from covidcxr.report.formats import interval_of, listing, table_of
 from covidcxr.report.section import (
@@ -107,10 +107,7 @@ def run(
     own = of_study(found)
     with figure_style():
         save_figure(draw(own), png, svg)
-    inside = of_study(frame[frame["set"] == "validation"])
-    right = (inside["predicted"] == inside["label"]).groupby([inside[key] for key in IDENTITY])
-    best = recommended(right.mean().rename("accuracy").reset_index())
-    write_section(section, section_of(own, target, best))
+    write_section(section, section_of(own, target, recommended_of(frame)))
 
 
 def within_sources(
@@ -232,10 +229,8 @@ def draw(found: pd.DataFrame) -> Figure:
         rows = (shown["fixed"] == fixed).to_numpy()
         if not rows.any():
             continue
-        values = shown.loc[rows, ["auc_low", "auc", "auc_high"]].to_numpy(float)
-        place = heights[rows] + 0.2 * number - 0.1
-        axes.hlines(place, values[:, 0], values[:, 2], color=PALETTE[number])
-        axes.plot(values[:, 1], place, "o", markersize=4, color=PALETTE[number], label=label)
+        values = shown.loc[rows, ["auc", "auc_low", "auc_high"]].to_numpy(float)
+        dots(axes, heights[rows] + 0.2 * number - 0.1, values, number, label)
     axes.axvline(0.5, color="0.7", linewidth=0.8)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()

@@ -33,6 +33,11 @@ def difference(value: float) -> str:
     return "0.000" if float(text) == 0 else text.replace("-", MINUS)
 
 
+def two(value: float) -> str:
+    """Write a score, a correlation or an AUC of few images with two decimals."""
+    return f"{value:.2f}".replace("-", MINUS)
+
+
 def interval(
     estimate: float, low: float, high: float, form: Callable[[float], str] | None = None
 ) -> str:

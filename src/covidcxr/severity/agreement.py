@@ -10,7 +10,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.evaluate.bootstrap import Floats, Statistic
+from covidcxr.evaluate.bootstrap import Floats, Statistic, interval
+from covidcxr.evaluate.metrics import share_of_pairs
+
+Measured = tuple[str, str, str, Statistic, npt.NDArray[np.str_]]
+"""Judge, what is judged, measure, statistic, and the patient of each value that it is about."""
+
+
+def row_of(
+    statistic: Statistic, patients: npt.NDArray[np.str_], rng: np.random.Generator
+) -> dict[str, float]:
+    """Return a statistic as columns: estimate, low, high (95 % by patient), n, patients."""
+    found = interval(statistic, patients, rng)._asdict()
+    return found | {"n": len(patients), "patients": len(np.unique(patients))}
+
+
+def auc(scores: Floats, answers: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]) -> Statistic:
+    """Return the statistic: share of pairs of one group in which the positive scores higher."""
+    return lambda weights: share_of_pairs(weights, scores, answers, groups)
+
 
 Measure = Callable[[Floats, Floats], Statistic]
 """Reference scores [n] and scores [n] to judge -> statistic."""

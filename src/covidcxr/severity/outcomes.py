@@ -25,12 +25,11 @@ from covidcxr.classify.classifiers import Examples, Folds, fit, logistic, probab
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import Floats, Statistic, interval
-from covidcxr.evaluate.metrics import share_of_pairs
 from covidcxr.logs import progress
 from covidcxr.report import formats
 from covidcxr.report.section import Limit, Section, SectionTable, write_section
 from covidcxr.seeding import generator, integer_seed
-from covidcxr.severity.agreement import mean_of, mean_over
+from covidcxr.severity.agreement import auc, mean_of, mean_over
 from covidcxr.severity.regression import lungs
 from covidcxr.severity.severity_images import SCORE_COLUMNS
 
@@ -235,11 +234,6 @@ def measures(
                 yield (held, one, WITH_VIEW, metric), difference(statistic, base), chosen
 
 
-def auc(scores: Floats, answers: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]) -> Statistic:
-    """Return the statistic: share of pairs of one group in which the positive scores higher."""
-    return lambda weights: share_of_pairs(weights, scores, answers, groups)
-
-
 def difference(one: Statistic, other: Statistic) -> Statistic:
     """Return the statistic: one minus the other, on the same resample."""
     return lambda weights: one(weights) - other(weights)
@@ -253,7 +247,7 @@ def describe(results: pd.DataFrame) -> Section:
             row["estimate"],
             row["low"],
             row["high"],
-            _signed if row["compared"] else _two,
+            _signed if row["compared"] else formats.two,
         )
         for _, row in shown.iterrows()
     }
@@ -269,7 +263,7 @@ def describe(results: pd.DataFrame) -> Section:
             | {"gain": texts[*key, ALL, WITH_VIEW]}
         )
         if not held:
-            alone = part[part["compared"] == ""].set_index("predictor")["estimate"].map(_two)
+            alone = part[part["compared"] == ""].set_index("predictor")["estimate"].map(formats.two)
             sentences.append(
                 f"{outcome} ({tested}): AUC {alone[WITH_VIEW]} without the image, {alone[IMAGE]} "
                 f"by the image, {alone[ALL]} by both; gain {texts[*key, ALL, WITH_VIEW]}."
@@ -313,10 +307,6 @@ def describe(results: pd.DataFrame) -> Section:
             ),
         ),
     )
-
-
-def _two(value: float) -> str:
-    return f"{value:.2f}".replace("-", formats.MINUS)
 
 
 def _signed(value: float) -> str:

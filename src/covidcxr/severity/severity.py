@@ -11,12 +11,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from covidcxr.data.tables import read_table, write_table
-from covidcxr.evaluate.bootstrap import Floats, Statistic, interval
+from covidcxr.evaluate.bootstrap import Floats
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.report import formats
 from covidcxr.report.section import Limit, Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator
 from covidcxr.severity import agreement
+from covidcxr.severity.agreement import Measured, row_of
 from covidcxr.severity.scores import TOTAL, reference
 from covidcxr.severity.severity_images import SCORE_COLUMNS
 from covidcxr.severity.zones import COLUMNS, ZONES
@@ -26,8 +27,6 @@ PARTS = 3
 """Equal parts of a score's range by which errors are listed."""
 
 Spec = Mapping[str, Any]
-Measured = tuple[str, str, str, Statistic, npt.NDArray[np.str_]]
-"""Judge, target, metric, statistic, and the patient of each value that it is about."""
 
 
 def run(
@@ -70,8 +69,7 @@ def run(
             rng = generator(seed, "severity", score, target, metric)
             rows.append(
                 {"score": score, "backbone": backbone, "judge": judge, "target": target}
-                | {"metric": metric, **interval(statistic, patients, rng)._asdict()}
-                | {"n": len(patients), "patients": len(np.unique(patients))}
+                | {"metric": metric, **row_of(statistic, patients, rng)}
             )
     results = pd.DataFrame(rows)
     write_table(results, table)
@@ -192,7 +190,7 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
     """Return the section of the report, for the results of one backbone."""
     keys = ["score", "judge", "target", "metric"]
     texts = {
-        tuple(row[keys]): formats.interval(row["estimate"], row["low"], row["high"], _two)
+        tuple(row[keys]): formats.interval(row["estimate"], row["low"], row["high"], formats.two)
         for _, row in results.iterrows()
     }
     sizes = {
@@ -214,7 +212,7 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
                     "mean absolute error": texts[score, MODEL, target, "mae"],
                     "of a constant": texts[score, CONSTANT, target, "mae"],
                     "reader against reader": "; ".join(filter(None, readers)),
-                    "published": "" if published is None else _two(published),
+                    "published": "" if published is None else formats.two(published),
                     "Pearson's r": texts.get((score, MODEL, target, "pearson"), ""),
                     "calibration slope": texts.get((score, MODEL, target, "slope"), ""),
                     "weighted kappa": texts.get((score, MODEL, target, "kappa"), ""),
@@ -271,7 +269,3 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
             ),
         ),
     )
-
-
-def _two(value: float) -> str:
-    return f"{value:.2f}".replace("-", formats.MINUS)

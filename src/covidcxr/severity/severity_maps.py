@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 from covidcxr.data.lung_shape import estimate_boxes
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
-from covidcxr.evaluate.bootstrap import Floats, Statistic, interval
+from covidcxr.evaluate.bootstrap import Floats
 from covidcxr.explain.gradcam import build_explainer, explain
 from covidcxr.explain.measures import extent, upsample
 from covidcxr.report import formats
@@ -26,7 +26,7 @@ from covidcxr.report.section import Section, SectionTable, write_section
 from covidcxr.runtime import configure
 from covidcxr.seeding import generator
 from covidcxr.severity import agreement
-from covidcxr.severity.outcomes import auc
+from covidcxr.severity.agreement import Measured, auc, row_of
 from covidcxr.severity.scores import TOTAL, reference
 from covidcxr.severity.severity_images import SCORE_COLUMNS
 from covidcxr.severity.zones import COLUMNS, ZONES, pool, zone_boxes
@@ -34,9 +34,6 @@ from covidcxr.severity.zones import COLUMNS, ZONES, pool, zone_boxes
 OWN, USUAL = "severity model", "mean of other patients"
 CORRELATION, AFFECTED = "rank correlation within an image", "AUC of affected zones"
 EXTENT = "the map's extent"
-
-Measured = tuple[str, str, str, Statistic, npt.NDArray[np.str_]]
-"""Judge, score, measure, statistic, and the patient of each value that it is about."""
 
 
 def run(
@@ -131,8 +128,7 @@ def run(
     ]
     found_rows = [
         {"judge": judge, "score": score, "measure": measure}
-        | interval(statistic, of, generator(seed, "severity_maps", measure, score))._asdict()
-        | {"n": len(of), "patients": len(np.unique(of))}
+        | row_of(statistic, of, generator(seed, "severity_maps", measure, score))
         for judge, score, measure, statistic, of in measured
     ]
     results = pd.DataFrame(found_rows)
@@ -212,7 +208,7 @@ def describe(results: pd.DataFrame, target: str) -> Section:
     """Return the section of the report, whichever way it falls."""
     texts = {
         (row["judge"], row["score"], row["measure"]): formats.interval(
-            row["estimate"], row["low"], row["high"], _two
+            row["estimate"], row["low"], row["high"], formats.two
         )
         for _, row in results.iterrows()
     }
@@ -266,7 +262,3 @@ def describe(results: pd.DataFrame, target: str) -> Section:
             ),
         ),
     )
-
-
-def _two(value: float) -> str:
-    return f"{value:.2f}".replace("-", formats.MINUS)

@@ -7,11 +7,10 @@ import pandas as pd
 
 from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_manifest, read_table, write_table
-from covidcxr.evaluate.bootstrap import interval
 from covidcxr.report import formats
 from covidcxr.report.section import Section, SectionTable, write_section
 from covidcxr.seeding import generator
-from covidcxr.severity.agreement import mean_of
+from covidcxr.severity.agreement import mean_of, row_of
 from covidcxr.severity.severity_of import FOLLOWED, OF_COLUMNS, VALUES
 
 SOURCES, TRANSLATIONS, ADDED = "sources", "translations", "translation minus source"
@@ -59,9 +58,7 @@ def run(
     }
     results = pd.DataFrame(
         [
-            {"images": name}
-            | interval(mean_of(one), of, generator(seed, "severity_synthetic"))._asdict()
-            | {"n": len(of), "patients": len(np.unique(of))}
+            {"images": name} | row_of(mean_of(one), of, generator(seed, "severity_synthetic"))
             for name, (one, of) in groups.items()
             if len(of)
         ]
@@ -74,7 +71,7 @@ def describe(results: pd.DataFrame, score: str) -> Section:
     """Say whether translations score higher than their sources, and how far to real images."""
     rows = results.set_index("images")
     texts = {
-        str(name): formats.interval(row["estimate"], row["low"], row["high"], _two)
+        str(name): formats.interval(row["estimate"], row["low"], row["high"], formats.two)
         for name, row in rows.iterrows()
     }
     low, high = rows.loc[[ADDED], ["low", "high"]].to_numpy(np.float64)[0]
@@ -104,7 +101,3 @@ def describe(results: pd.DataFrame, score: str) -> Section:
         ),
         folded=True,
     )
-
-
-def _two(value: float) -> str:
-    return f"{value:.2f}".replace("-", formats.MINUS)
