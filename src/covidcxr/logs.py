@@ -13,6 +13,7 @@ from typing import Any
 
 from covidcxr.errors import InputError
 
+log = logging.getLogger("covidcxr")
 LINE_EVERY_SECONDS = 10.0
 
 
@@ -26,7 +27,6 @@ def step(log_file: str | Path | None = None, *, quiet: bool = False) -> Iterator
     succeeded says when it ended, where, and what it took (`ending`); the report reads it.
     """
     start = time.monotonic()
-    log = logging.getLogger("covidcxr")
     with _only_ours(log_file, quiet) as terminal:
         handlers: list[logging.Handler] = [terminal]
         if log_file is not None:

@@ -1,13 +1,12 @@
 """How TensorFlow, Keras and OpenCV are set up before a step computes."""
 
 import contextlib
-import logging
 
 import cv2
 import keras
 import tensorflow as tf
 
-log = logging.getLogger("covidcxr")
+from covidcxr.logs import log
 
 
 def configure(*, threads: int, seed: int) -> None:

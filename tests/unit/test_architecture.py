@@ -9,11 +9,7 @@ import pytest
 
 from covidcxr.classify.model import assembled, attach, build_head
 from covidcxr.evaluate.architecture import architecture, run
-from covidcxr.features.backbone import (
-    build_backbone,
-    read_summary,
-    split_backbone,
-)
+from covidcxr.features.backbone import build_backbone, read_summary, split_backbone
 from covidcxr.features.backbone import run as make_backbone
 from covidcxr.report.section import read_section
 from tests.unit.test_figures import assert_nothing_clipped, texts

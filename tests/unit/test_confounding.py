@@ -13,11 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from covidcxr.data.tables import MANIFEST_COLUMNS
 from covidcxr.errors import InputError
-from covidcxr.evaluate.attributes import (
-    age_group,
-    file_attributes,
-    picture_attributes,
-)
+from covidcxr.evaluate.attributes import age_group, file_attributes, picture_attributes
 from covidcxr.evaluate.attributes import run as write_attributes
 from covidcxr.evaluate.confounding import (
     EVERYTHING,

@@ -11,11 +11,7 @@ from hypothesis import strategies as st
 
 from covidcxr.cyclegan import checkpoint
 from covidcxr.cyclegan import cyclegan as training
-from covidcxr.cyclegan.cyclegan import (
-    CycleGANSettings,
-    loss_table,
-    training_digest,
-)
+from covidcxr.cyclegan.cyclegan import CycleGANSettings, loss_table, training_digest
 from covidcxr.cyclegan.inputs import (
     position,
     random_crop,

@@ -14,14 +14,7 @@ from covidcxr.classify.fitting import Training, cross_entropy, fit, shuffled_bat
 from covidcxr.classify.samples import Sample, divide, usable_synthetic, weights_of
 from covidcxr.errors import InputError
 from covidcxr.features.bank import read_bank
-from tests.unit.tiny import (
-    CLASSES,
-    assemble_tiny,
-    synthetic_of,
-    tiny_bank,
-    tiny_study,
-    train_tiny,
-)
+from tests.unit.tiny import CLASSES, assemble_tiny, synthetic_of, tiny_bank, tiny_study, train_tiny
 
 CUTS = ["head", "last_block", "all"]
 

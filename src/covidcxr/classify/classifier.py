@@ -1,20 +1,13 @@
 """One classifier of the registry on the pooled features of a backbone, fold by fold."""
 
-import logging
 from collections.abc import Mapping, Sequence
 
 import joblib
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.classify.classifiers import (
-    CLASSIFIERS,
-    TEST,
-    Examples,
-    fit_folds,
-    probabilities,
-)
+from covidcxr.array_types import Integers
+from covidcxr.classify.classifiers import CLASSIFIERS, TEST, Examples, fit_folds, probabilities
 from covidcxr.classify.predictions import SET_OF, prediction_table
 from covidcxr.classify.samples import class_positions, read_images
 from covidcxr.classify.weights import sample_weights
@@ -22,8 +15,7 @@ from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 from covidcxr.features.bank import read_pooled
 from covidcxr.files import atomic
-
-log = logging.getLogger("covidcxr")
+from covidcxr.logs import log
 
 UNAUGMENTED = "none"
 """Augmentation of a classifier that sees clean features only."""
@@ -102,7 +94,7 @@ def run(
 
 def examples_of(
     table: pd.DataFrame, features: np.ndarray, classes: Sequence[str]
-) -> tuple[Examples, npt.NDArray[np.int64]]:
+) -> tuple[Examples, Integers]:
     """Return images as examples, and the fold of each (`TEST` for a test image).
 
     Parameters

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
+from covidcxr.array_types import Floats, Integers, Singles
 from covidcxr.classify.model import attach, build_head
 from covidcxr.classify.predictions import scored
 from covidcxr.classify.samples import Sample, divide, usable_synthetic, weights_of
@@ -259,7 +260,7 @@ def copies(training: Sample, usable: Sample, rng: np.random.Generator) -> list[S
 
 def shuffled_batches(
     count: int, batch_size: int, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+) -> tuple[npt.NDArray[np.int32], Singles]:
     """Sample the batches of an epoch: every row once, in random order.
 
     Returns
@@ -277,7 +278,7 @@ def shuffled_batches(
     return index.reshape(steps, batch_size), present.reshape(steps, batch_size)
 
 
-def in_pieces(model: Callable[..., tf.Tensor], data: Features) -> npt.NDArray[np.float32]:
+def in_pieces(model: Callable[..., tf.Tensor], data: Features) -> Singles:
     """Apply a model or graph to `data` [n, ...] in inference; return float32 [n, outputs]."""
     pieces = [
         np.asarray(model(data[start : start + INFERENCE_BATCH]), np.float32)
@@ -289,8 +290,8 @@ def in_pieces(model: Callable[..., tf.Tensor], data: Features) -> npt.NDArray[np
 def fit(
     classifier: keras.Model,
     features: Callable[[int], Features],
-    truth: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
-    validation: tuple[Features, npt.NDArray[np.int64]],
+    truth: tuple[Integers, Floats],
+    validation: tuple[Features, Integers],
     training: Training,
     rng: np.random.Generator,
     watch: Watch,
@@ -411,7 +412,7 @@ def _epoch_graph(
     return epoch
 
 
-def cross_entropy(predicted: npt.NDArray[np.float32], classes: npt.NDArray[np.int64]) -> float:
+def cross_entropy(predicted: Singles, classes: Integers) -> float:
     """Return the mean negative log probability of the true classes; `predicted` is [n, classes]."""
     true = predicted[np.arange(len(classes)), classes].astype(np.float64)
     return float(-np.log(np.clip(true, 1e-12, None)).mean())

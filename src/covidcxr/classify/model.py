@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
-import numpy.typing as npt
 
+from covidcxr.array_types import Singles
 from covidcxr.classify.card import ModelCard, add_card, read_card
 from covidcxr.classify.novelty import Reference, add_reference, reference_of
 from covidcxr.classify.samples import read_images
@@ -24,11 +23,7 @@ from covidcxr.files import atomic
 
 
 def build_head(
-    classes: int,
-    *,
-    dense_units: int = 64,
-    dropout: float = 0.5,
-    reference: npt.NDArray[np.float32] | None = None,
+    classes: int, *, dense_units: int = 64, dropout: float = 0.5, reference: Singles | None = None
 ) -> list[keras.Layer]:
     """Return the layers of the classifier's head, pooled features -> probabilities.
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
+from covidcxr.array_types import Texts
 from covidcxr.classify.card import add_member, read_member
 from covidcxr.features.bank import standardisation
 
@@ -67,9 +68,7 @@ class Reference:
         return np.asarray(distances[np.arange(len(distances)), nearest] / self.limits[nearest])
 
 
-def reference_of(
-    features: Floats, sources: npt.NDArray[np.str_], patients: npt.NDArray[np.str_]
-) -> Reference:
+def reference_of(features: Floats, sources: Texts, patients: Texts) -> Reference:
     """Return the reference of training images.
 
     Parameters

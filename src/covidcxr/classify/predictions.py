@@ -5,7 +5,6 @@ A model is known by its population, backbone, augmentation, classifier and model
 name of an external set.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,8 +14,7 @@ import pandera.pandas as pa
 
 from covidcxr.data.tables import read_manifest, read_split, read_table, validated, write_table
 from covidcxr.errors import InputError
-
-log = logging.getLogger("covidcxr")
+from covidcxr.logs import log
 
 IDENTITY = ["population", "backbone", "augmentation", "classifier", "model", "set"]
 IMAGE = ["image_id", "patient_id", "label"]
@@ -159,9 +157,7 @@ def expected(split: pd.DataFrame, external: Mapping[str, Sequence[str]]) -> pd.D
 
 
 def gather(
-    tables: Mapping[str, pd.DataFrame],
-    wanted: Mapping[str, pd.DataFrame],
-    classes: Sequence[str],
+    tables: Mapping[str, pd.DataFrame], wanted: Mapping[str, pd.DataFrame], classes: Sequence[str]
 ) -> pd.DataFrame:
     """Put the predictions of all jobs together, check them and complete them, see `completed`.
 

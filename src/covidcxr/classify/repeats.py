@@ -20,11 +20,9 @@ from covidcxr.data.split import assign_folds
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.features.bank import read_bank
-from covidcxr.logs import progress
+from covidcxr.logs import log, progress
 from covidcxr.runtime import configure
 from covidcxr.seeding import integer_seed
-
-log = logging.getLogger("covidcxr")
 
 PLAIN, COPIES, WEIGHTS = "no synthetic", "copied images", "class weights"
 """Arms beside the augmentations of the config. With a space they cannot be called like one."""

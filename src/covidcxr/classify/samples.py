@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.array_types import Floats, Integers
 from covidcxr.classify.weights import MADE, sample_weights
 from covidcxr.data.tables import read_manifest, read_split
 from covidcxr.errors import InputError
@@ -18,7 +18,7 @@ class Sample:
     """Named images and their classes; `classes` holds int positions in the list of classes."""
 
     ids: list[str]
-    classes: npt.NDArray[np.int64]
+    classes: Integers
 
 
 def read_images(manifest: str | Path, split: str | Path) -> pd.DataFrame:
@@ -38,14 +38,14 @@ def read_images(manifest: str | Path, split: str | Path) -> pd.DataFrame:
     return images.merge(sides, on="image_id", validate="one_to_one")
 
 
-def class_positions(labels: "pd.Series[str]", classes: Sequence[str]) -> npt.NDArray[np.int64]:
+def class_positions(labels: "pd.Series[str]", classes: Sequence[str]) -> Integers:
     """Return the position of each label in `classes`."""
     return np.array([list(classes).index(label) for label in labels], np.int64)
 
 
 def weights_of(
     samples: Sequence[Sample], table: pd.DataFrame, *, by_class: bool, by_source: bool
-) -> npt.NDArray[np.float64]:
+) -> Floats:
     """Return the weights of all images of samples; who is not in the manifest is synthetic."""
     source = table.set_index("image_id")["source"]
     ids = [image for sample in samples for image in sample.ids]

@@ -1,6 +1,5 @@
 """Training of one network: one population, backbone, augmentation and fold, on cached features."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,11 +15,9 @@ from covidcxr.errors import InputError
 from covidcxr.features.backbone import split_backbone
 from covidcxr.features.bank import Bank, read_bank
 from covidcxr.files import atomic
-from covidcxr.logs import progress
+from covidcxr.logs import log, progress
 from covidcxr.runtime import configure
 from covidcxr.seeding import integer_seed
-
-log = logging.getLogger("covidcxr")
 
 
 def run(

@@ -1,12 +1,10 @@
 """What is done to pooled features before a classifier sees them."""
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 
+from covidcxr.array_types import Floats
 from covidcxr.features.bank import standardisation
-
-Floats = npt.NDArray[np.float64]
 
 
 class Standardise(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from covidcxr.array_types import Floats
+
 MADE = "synthetic"
 """Source of synthetic images."""
 
@@ -15,7 +17,7 @@ def sample_weights(
     *,
     by_class: bool,
     by_source: bool,
-) -> npt.NDArray[np.float64]:
+) -> Floats:
     """Return how much each training image counts in the loss.
 
     A source that gives a class most of its images, with its scanners and ages, otherwise decides

@@ -14,31 +14,26 @@ The first two are orthogonal since r is the residual of a regression on s and 1,
 mean and its residuals are.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from covidcxr.array_types import Floats, Grey, Mask
 from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.inputs import SEEN_COLUMNS
 from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.evaluate.bootstrap import estimate_of, percentile_bounds, resampled
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.logs import log
 from covidcxr.report.formats import interval, ratio, share
 from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator
-
-log = logging.getLogger("covidcxr")
-
-Floats = npt.NDArray[np.float64]
-Region = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -143,7 +138,7 @@ def run(
     log.info("%d translations compared with their sources", len(made))
 
 
-def shrink(images: npt.NDArray[np.uint8], size: int) -> Floats:
+def shrink(images: Grey, size: int) -> Floats:
     """Bring images [n, side, side] to [n, size, size] by area averages; float64 grey levels."""
     return np.stack(
         [
@@ -189,7 +184,7 @@ def shares(changes: Changes) -> dict[str, float]:
     return {name: value / total for name, value in parts.items()}
 
 
-def per_image(changes: Changes, inside: Region) -> pd.DataFrame:
+def per_image(changes: Changes, inside: Mask) -> pd.DataFrame:
     """Return what `run` writes of every image; `inside` is bool [n, size, size]."""
     total = (changes.total**2).mean(axis=(1, 2))
     individual = changes.individual**2
@@ -213,10 +208,7 @@ def per_image(changes: Changes, inside: Region) -> pd.DataFrame:
 
 
 def summary(
-    changes: Changes,
-    table: pd.DataFrame,
-    difference: Floats,
-    rng: np.random.Generator,
+    changes: Changes, table: pd.DataFrame, difference: Floats, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Return what holds of all translations together: measure, value and 95 % interval.
 
@@ -273,12 +265,12 @@ def summary(
     return pd.DataFrame(rows, columns=["measure", "value", "low", "high"])
 
 
-def _mean_where(values: Floats, where: Region) -> Floats:
+def _mean_where(values: Floats, where: Mask) -> Floats:
     return np.asarray((values * where).sum(axis=(1, 2)) / where.sum(axis=(1, 2)))
 
 
 def draw_changes(
-    before: Floats, after: Floats, goal: Floats, changes: Changes, inside: Region, target: str
+    before: Floats, after: Floats, goal: Floats, changes: Changes, inside: Mask, target: str
 ) -> Figure:
     """Draw mean images above, below where what changes.
 

@@ -6,7 +6,6 @@ be measured (Binkowski et al. 2018, "Demystifying MMD GANs", section 4). The ker
 distance is unbiased at any sample size.
 """
 
-import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from covidcxr.array_types import Floats, Integers, Mask, Texts
 from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_manifest, read_table, write_table
@@ -39,15 +39,12 @@ from covidcxr.evaluate.bootstrap import (
 )
 from covidcxr.evaluate.style import PALETTE, dots, figure_style, save_figure
 from covidcxr.features.bank import pooled
+from covidcxr.logs import log
 from covidcxr.report.formats import MINUS, Table, count, listing, p_value, table_of
 from covidcxr.report.formats import interval as written
 from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator
 
-log = logging.getLogger("covidcxr")
-
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 Row = dict[Hashable, Any]
 
 COPYING, CLASSIFIER = "copying", "classifier"
@@ -88,10 +85,10 @@ class Sample:
     """
 
     features: Floats
-    patients: npt.NDArray[np.str_]
-    ids: npt.NDArray[np.str_]
+    patients: Texts
+    ids: Texts
 
-    def of(self, chosen: Mask | npt.NDArray[np.int64]) -> "Sample":
+    def of(self, chosen: Mask | Integers) -> "Sample":
         """Return the chosen images."""
         return Sample(self.features[chosen], self.patients[chosen], self.ids[chosen])
 
@@ -190,9 +187,7 @@ def run(
     write_section(section, section_of(table, distances, random))
 
 
-def neighbour_table(
-    samples: Mapping[str, Sample], source_ids: npt.NDArray[np.str_]
-) -> pd.DataFrame:
+def neighbour_table(samples: Mapping[str, Sample], source_ids: Texts) -> pd.DataFrame:
     """Find the training image nearest to each synthetic and each real test image.
 
     Distances are Euclidean.
@@ -427,7 +422,7 @@ def kernel_estimates(sample: Sample, first: Mask, second: Mask) -> Floats:
     return np.asarray(mean(a, a) + mean(b, b) - 2 * mean(a, b))
 
 
-def random_halves(patients: npt.NDArray[np.str_], number: int, rng: np.random.Generator) -> Mask:
+def random_halves(patients: Texts, number: int, rng: np.random.Generator) -> Mask:
     """Return the images of random halves of the patients, bool [number, n]."""
     names = np.unique(patients)
     return np.stack(

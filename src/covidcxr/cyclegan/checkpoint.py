@@ -1,6 +1,5 @@
 """Checkpoints of a long training: whole or absent, taken up only by the training they are of."""
 
-import logging
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -10,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from covidcxr.files import atomic
-
-log = logging.getLogger("covidcxr")
+from covidcxr.logs import log
 
 ITERATION, DIGEST = "__iteration__", "__digest__"
 

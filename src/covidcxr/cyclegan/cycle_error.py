@@ -1,30 +1,22 @@
 """How well the backward generator restores what the forward generator translated."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.array_types import Floats, Grey, Singles
 from covidcxr.arrays import open_rows
-from covidcxr.cyclegan.inputs import (
-    Grey,
-    Unit,
-    resize,
-    to_grey_values,
-    to_unit_range,
-)
+from covidcxr.cyclegan.inputs import resize, to_grey_values, to_unit_range
 from covidcxr.data.tables import read_manifest, read_table, write_table
+from covidcxr.logs import log
 from covidcxr.report.formats import count, listing
 from covidcxr.report.section import Section, SectionTable, write_section
 from covidcxr.runtime import configure
 from covidcxr.seeding import generator as random_generator
 from covidcxr.seeding import integer_seed
-
-log = logging.getLogger("covidcxr")
 
 NOISE = 2.0
 """Standard deviation, in grey levels, of the noise that no eye sees in an image."""
@@ -134,7 +126,7 @@ def cycle_errors(
     return pd.DataFrame({"change": _distance(there, start), **back})
 
 
-def _run(model: keras.Model, images: Unit) -> Unit:
+def _run(model: keras.Model, images: Singles) -> Singles:
     """Apply a generator to images [n, size, size]; each is normalised by itself."""
     made = [
         np.asarray(model(images[start : start + BATCH, ..., None], training=False), np.float32)
@@ -143,7 +135,7 @@ def _run(model: keras.Model, images: Unit) -> Unit:
     return np.concatenate(made)[..., 0]
 
 
-def _distance(first: Unit, second: Unit) -> npt.NDArray[np.float64]:
+def _distance(first: Singles, second: Singles) -> Floats:
     return np.abs(first - second).mean(axis=(1, 2), dtype=np.float64) * 127.5
 
 

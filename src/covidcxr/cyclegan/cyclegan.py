@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +15,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from covidcxr.array_types import Grey, Singles
 from covidcxr.cyclegan import checkpoint, losses
 from covidcxr.cyclegan.fast import FAST
 from covidcxr.cyclegan.inputs import (
-    Grey,
-    Unit,
     position,
     random_crop,
     resize,
@@ -34,12 +32,10 @@ from covidcxr.cyclegan.pool import ImagePool
 from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
-from covidcxr.logs import progress
+from covidcxr.logs import log, progress
 from covidcxr.provenance import code_digest
 from covidcxr.runtime import configure, set_precision
 from covidcxr.seeding import generator, integer_seed
-
-log = logging.getLogger("covidcxr")
 
 BETA_1 = 0.5
 LOG_EVERY = 10
@@ -501,11 +497,11 @@ def write_samples(
         cv2.imwrite(str(temporary), to_grey_values(grid))
 
 
-def _one_by_one(model: keras.Model, images: Unit) -> Unit:
+def _one_by_one(model: keras.Model, images: Singles) -> Singles:
     return np.concatenate([np.asarray(model(image[None], training=False)) for image in images])
 
 
-def _evenly(images: Grey, size: int) -> Unit:
+def _evenly(images: Grey, size: int) -> Singles:
     """Return `SAMPLES` images evenly spaced over `images` (repeated if there are fewer)."""
     places = np.linspace(0, len(images) - 1, SAMPLES).astype(int)
     return to_unit_range(np.stack([resize(images[place], size) for place in places]))[..., None]

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from covidcxr.array_types import Grey
 from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_manifest, read_table
@@ -100,7 +100,7 @@ def section_of(source: str, target: str, made: int) -> Section:
     )
 
 
-def draw_rows(rows: Sequence[tuple[str, npt.NDArray[np.uint8]]]) -> Figure:
+def draw_rows(rows: Sequence[tuple[str, Grey]]) -> Figure:
     """Draw rows of images with a name at the left of each.
 
     Parameters

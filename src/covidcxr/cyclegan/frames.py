@@ -7,7 +7,6 @@ generator changes in the frame is added to the image, fading out towards the fra
 of the image stays as it was.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -15,21 +14,18 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.array_types import Floats, Grey, Mask, Singles
 from covidcxr.arrays import open_rows, save_blocks
 from covidcxr.data.images import resize
 from covidcxr.data.lungs import consistent_lungs
 from covidcxr.data.marks import find_marks
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.files import atomic
-from covidcxr.logs import progress
-
-log = logging.getLogger("covidcxr")
+from covidcxr.logs import log, progress
 
 Region = Literal["film", "thorax"]
-Image = npt.NDArray[np.uint8]
 
 MARGIN = 0.06
 """Space around both lungs together, as a share of their width and height."""
@@ -111,7 +107,7 @@ def run(
     lungs_of = consistent_lungs(lungs, lungs_table)
     found: list[Frame] = []
 
-    def crops() -> Iterator[Image]:
+    def crops() -> Iterator[Grey]:
         for row, image in enumerate(progress(pixels, unit="image")):
             frame, seen = whole(image) if region == "film" else thorax(image, lungs_of(row, image))
             found.append(frame)
@@ -135,13 +131,13 @@ def read_frames(table: str | Path) -> dict[str, Frame]:
     }
 
 
-def whole(image: Image) -> tuple[Frame, Image]:
+def whole(image: Grey) -> tuple[Frame, Grey]:
     """Return the frame that is the whole image, and the image."""
     height, width = image.shape
     return Frame(0, 0, width, height, DARK, LIGHT), image
 
 
-def thorax(image: Image, lungs: npt.NDArray[np.bool_]) -> tuple[Frame, Image]:
+def thorax(image: Grey, lungs: Mask) -> tuple[Frame, Grey]:
     """Return the frame around the lungs, and what a CycleGAN sees of it.
 
     Parameters
@@ -172,7 +168,7 @@ def thorax(image: Image, lungs: npt.NDArray[np.bool_]) -> tuple[Frame, Image]:
     return frame, np.asarray(painted, np.uint8)
 
 
-def _around(inside: npt.NDArray[np.bool_]) -> tuple[int, int]:
+def _around(inside: Mask) -> tuple[int, int]:
     """Return first and last (exclusive) place that is inside, with `MARGIN`, within the image."""
     places = np.flatnonzero(inside)
     if not len(places):
@@ -182,7 +178,7 @@ def _around(inside: npt.NDArray[np.bool_]) -> tuple[int, int]:
     return max(0, round(first - margin)), min(len(inside), round(last + margin))
 
 
-def marks(frame: Image) -> Image:
+def marks(frame: Grey) -> Grey:
     """Return, as 0 and 1, where letters, numbers in boxes, wires and rules are inpainted."""
     found, _ = find_marks(
         frame,
@@ -194,7 +190,7 @@ def marks(frame: Image) -> Image:
     return np.asarray(cv2.dilate(found.astype(np.uint8), around), np.uint8)
 
 
-def apply_change(image: Image, frame: Frame, change: npt.NDArray[np.float32]) -> Image:
+def apply_change(image: Grey, frame: Frame, change: Singles) -> Grey:
     """Add a change of a frame's grey values to its image.
 
     Parameters
@@ -220,7 +216,7 @@ def apply_change(image: Image, frame: Frame, change: npt.NDArray[np.float32]) ->
     return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
 
 
-def fading(frame: Frame, size: int) -> npt.NDArray[np.float64]:
+def fading(frame: Frame, size: int) -> Floats:
     """Return how much of a change is kept, float64 [height, width], 0..1.
 
     It falls to 0 in a cosine towards those edges of the frame that lie inside the image.
@@ -230,7 +226,7 @@ def fading(frame: Frame, size: int) -> npt.NDArray[np.float64]:
     return down[:, None] * across[None, :]
 
 
-def _ramp(length: int, first: bool, last: bool) -> npt.NDArray[np.float64]:
+def _ramp(length: int, first: bool, last: bool) -> Floats:
     places = np.arange(length) + 0.5
     kept = np.ones(length)
     for distance, fades in ((places, first), (length - places, last)):

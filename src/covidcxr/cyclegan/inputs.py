@@ -5,9 +5,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.array_types import Grey, Singles
 from covidcxr.arrays import open_rows
 from covidcxr.data.tables import read_manifest, read_split, read_table
 from covidcxr.errors import InputError
@@ -17,9 +17,6 @@ CROP_SHARE = 0.9
 """Smallest side of a random crop, as a share of the image side."""
 
 SEEN_COLUMNS = ["domain", "image_id", "patient_id", "label", "pixels"]
-
-Grey = npt.NDArray[np.uint8]
-Unit = npt.NDArray[np.float32]
 
 
 def training_rows(
@@ -71,7 +68,7 @@ def training_rows(
     return np.asarray(array[chosen.to_numpy()]), table[chosen].reset_index(drop=True)
 
 
-def pixel_digest(image: npt.NDArray[np.uint8]) -> str:
+def pixel_digest(image: Grey) -> str:
     """Return the SHA-256 of an image's shape and grey values: what it shows, whatever its name."""
     return hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
 
@@ -103,12 +100,12 @@ def resize(image: Grey, size: int) -> Grey:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
 
 
-def to_unit_range(images: Grey) -> Unit:
+def to_unit_range(images: Grey) -> Singles:
     """Map uint8 grey values to float32 in [-1, 1]."""
     return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def to_grey_values(images: Unit) -> Grey:
+def to_grey_values(images: Singles) -> Grey:
     """Map values in [-1, 1] to uint8 grey values, rounded and clipped; undoes `to_unit_range`."""
     return np.clip(np.rint((images + 1) * 127.5), 0, 255).astype(np.uint8)
 
@@ -122,7 +119,7 @@ def position(iteration: int, count: int, seed: int, domain: str) -> int:
     return int(generator(seed, "cyclegan", "order", domain, run).permutation(count)[place])
 
 
-def random_crop(image: Grey, size: int, rng: np.random.Generator) -> Unit:
+def random_crop(image: Grey, size: int, rng: np.random.Generator) -> Singles:
     """Return a random square of a square uint8 image, mirrored half of the time.
 
     Its side is at least `CROP_SHARE` of the image's.

@@ -6,7 +6,6 @@ what is found is compared with the split: by image, by patient, and by copies
 (`data.same_image`).
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,10 +18,9 @@ from covidcxr.cyclegan.inputs import SEEN_COLUMNS, pixel_digest
 from covidcxr.data.same_image import same_images
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
+from covidcxr.logs import log
 from covidcxr.report.formats import count, some, table_of
 from covidcxr.report.section import Section, SectionTable, write_section
-
-log = logging.getLogger("covidcxr")
 
 IMAGE, PATIENT, COPY = "a held-out image", "a patient of one", "a near copy of one"
 UNKNOWN, MISNAMED, UNSEEN = "no image of the run", "another image than named", "source never seen"

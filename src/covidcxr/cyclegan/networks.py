@@ -154,11 +154,7 @@ def build_generator(
 
 
 def build_discriminator(
-    image_size: int,
-    filters: int,
-    *,
-    seed: int,
-    name: str = "discriminator",
+    image_size: int, filters: int, *, seed: int, name: str = "discriminator"
 ) -> keras.Model:
     """Return a PatchGAN discriminator (Isola et al. 2017) with `patch_layers(image_size)` layers.
 

@@ -1,6 +1,5 @@
 """Synthetic images of the target class, translated from training images of the source class."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,18 +7,18 @@ import cv2
 import keras
 import numpy as np
 
+from covidcxr.array_types import Grey
 from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.frames import Frame, apply_change, read_frames
-from covidcxr.cyclegan.inputs import SEEN_COLUMNS, Grey, resize, to_unit_range
+from covidcxr.cyclegan.inputs import SEEN_COLUMNS, resize, to_unit_range
 from covidcxr.cyclegan.synthetic import synthetic_table
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
+from covidcxr.logs import log
 from covidcxr.runtime import configure
 from covidcxr.seeding import generator as random_generator
 from covidcxr.seeding import integer_seed
-
-log = logging.getLogger("covidcxr")
 
 
 def run(

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.array_types import Integers
 from covidcxr.data.tables import read_table
 from covidcxr.errors import InputError
 
@@ -29,9 +29,7 @@ def synthetic_table(sources: pd.DataFrame, label: str, folder: Path) -> pd.DataF
     ).reset_index(drop=True)
 
 
-def read_synthetic(
-    synthetic: str | Path, images: str | Path
-) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+def read_synthetic(synthetic: str | Path, images: str | Path) -> tuple[pd.DataFrame, Integers]:
     """Read `synthetic.csv`, and find the source images in another table.
 
     Returns

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy.optimize import brentq
@@ -14,18 +13,12 @@ from scipy.stats import binom
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from covidcxr.array_types import Mask
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import REPLICATES, patient_weights, percentile_bounds
 from covidcxr.evaluate.style import dots, figure_style, save_figure
-from covidcxr.report.formats import (
-    count,
-    difference,
-    interval,
-    listing,
-    share,
-    some,
-)
+from covidcxr.report.formats import count, difference, interval, listing, share, some
 from covidcxr.report.section import Check, Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator
 
@@ -33,8 +26,6 @@ ALPHA, POWER = 0.05, 0.8
 FEWEST = math.ceil(1 - math.log2(ALPHA))
 """Images that must differ, all in favour of one model, for McNemar's p = 2 * 0.5^n <= ALPHA."""
 ACCURACY, SENSITIVITY = "accuracy", "sensitivity"
-
-Hits = npt.NDArray[np.bool_]
 
 
 def run(
@@ -201,7 +192,7 @@ def compare_arms(
     return pd.DataFrame(rows), pd.DataFrame(single)
 
 
-def discordant(first: Hits, second: Hits) -> tuple[int, int]:
+def discordant(first: Mask, second: Mask) -> tuple[int, int]:
     """Return how many images only the first and only the second gets right."""
     return int((first & ~second).sum()), int((~first & second).sum())
 

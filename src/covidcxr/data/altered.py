@@ -5,12 +5,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from covidcxr.array_types import Floats, Grey, Mask
 from covidcxr.data.lungs import consistent_lungs
-
-Picture = npt.NDArray[np.uint8]
-Region = npt.NDArray[np.bool_]
 
 WHOLE, NO_LUNGS, BORDERS = "whole", "no_lungs", "borders"
 BORDER = 0.125
@@ -19,12 +16,12 @@ THUMBNAIL = 16
 BINS = 64
 
 
-def without(picture: Picture, region: Region) -> Picture:
+def without(picture: Grey, region: Mask) -> Grey:
     """Return a copy with `region` (bool, of the picture's shape) black."""
     return np.where(region, np.uint8(0), picture)
 
 
-def border_only(picture: Picture) -> Picture:
+def border_only(picture: Grey) -> Grey:
     """Return a copy of which only the outer `BORDER` is left; the middle is black."""
     height, width = picture.shape
     top, left = round(BORDER * height), round(BORDER * width)
@@ -33,21 +30,19 @@ def border_only(picture: Picture) -> Picture:
     return result
 
 
-def thumbnail(picture: Picture) -> npt.NDArray[np.float64]:
+def thumbnail(picture: Grey) -> Floats:
     """Return the picture at 16 x 16 pixels, float64 [256], grey values."""
     small = cv2.resize(picture, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float64).ravel()
 
 
-def histogram(picture: Picture) -> npt.NDArray[np.float64]:
+def histogram(picture: Grey) -> Floats:
     """Return the share of pixels in each of 64 equal ranges of grey, float64 [64]."""
     counts = np.bincount(picture.ravel() // (256 // BINS), minlength=BINS)
     return counts / picture.size
 
 
-def alteration(
-    name: str, lungs: str | Path, table: str | Path
-) -> Callable[[int, Picture], Picture]:
+def alteration(name: str, lungs: str | Path, table: str | Path) -> Callable[[int, Grey], Grey]:
     """Return the alteration of a control: row and picture -> picture.
 
     Parameters

@@ -11,15 +11,16 @@ of patients that a random draw would take, so that patients with many images are
 test set because single images add up more easily.
 """
 
-import logging
 import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pulp
+
+from covidcxr.array_types import Floats, Integers
+from covidcxr.logs import log
 
 NODE_LIMIT = 2000
 """Branch-and-bound nodes a stage may use. A limit in nodes, unlike one in seconds, gives the same
@@ -31,8 +32,6 @@ TIME_LIMIT = 120.0
 REPRESENTATIVE_GAP = 0.02
 """Relative gap at which the second stage (how representative the draw is) may stop; the first stage
 (the class counts) is solved without a gap."""
-
-log = logging.getLogger("covidcxr")
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,11 @@ class Signatures:
         The groups of each signature, sorted.
     """
 
-    counts: npt.NDArray[np.int64]
+    counts: Integers
     members: list[list[Hashable]]
 
     @property
-    def sizes(self) -> npt.NDArray[np.int64]:
+    def sizes(self) -> Integers:
         """int64 [signatures]: groups of each signature."""
         return np.array([len(groups) for groups in self.members], np.int64)
 
@@ -163,11 +162,8 @@ def partition_groups(
 
 
 def _choose(
-    found: Signatures,
-    available: npt.NDArray[np.int64],
-    target: npt.NDArray[np.int64],
-    preferred: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
+    found: Signatures, available: Integers, target: Integers, preferred: Integers
+) -> Integers:
     """Return how many groups of each signature to take, int64 [signatures], at most `available`."""
     if not len(available):
         return np.zeros(0, np.int64)
@@ -192,9 +188,7 @@ def _choose(
     return np.array([round(variable.value()) for variable in take], np.int64)
 
 
-def _fold_by_fold(
-    found: Signatures, targets: npt.NDArray[np.int64], preferred: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def _fold_by_fold(found: Signatures, targets: Integers, preferred: Integers) -> Integers:
     """Fill each fold from what is left: groups per signature and fold, int64."""
     take = np.zeros_like(preferred)
     for k in range(preferred.shape[1] - 1):
@@ -204,9 +198,7 @@ def _fold_by_fold(
     return take
 
 
-def _folds_at_once(
-    found: Signatures, start: npt.NDArray[np.int64], preferred: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def _folds_at_once(found: Signatures, start: Integers, preferred: Integers) -> Integers:
     """Solve for all folds, beginning at `start`: groups per signature and fold, int64."""
     folds = start.shape[1]
     problem = pulp.LpProblem("partition", pulp.LpMinimize)
@@ -241,7 +233,7 @@ def _folds_at_once(
     return np.array([[round(v.value()) for v in variables] for variables in take], np.int64)
 
 
-def _share(found: Signatures, target: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _share(found: Signatures, target: Integers) -> Floats:
     """Return the share of each signature that a proportional choice takes, float64 in [0, 1].
 
     A signature with images of several classes takes the mean of their shares, weighted by images.
@@ -253,7 +245,7 @@ def _share(found: Signatures, target: npt.NDArray[np.int64]) -> npt.NDArray[np.f
     return np.divide(weighted, images, out=np.zeros(len(images)), where=images > 0)
 
 
-def _weights(found: Signatures) -> npt.NDArray[np.float64]:
+def _weights(found: Signatures) -> Floats:
     """Weigh a signature's deviation by images over the spread of its draw.
 
     Images, so that leaving out one patient of three images is worth as much as three of one; the
@@ -263,9 +255,7 @@ def _weights(found: Signatures) -> npt.NDArray[np.float64]:
     return np.maximum(found.counts.sum(axis=1), 1) / np.sqrt(np.maximum(found.sizes, 1))
 
 
-def _round_systematically(
-    values: npt.NDArray[np.float64], rng: np.random.Generator
-) -> npt.NDArray[np.int64]:
+def _round_systematically(values: Floats, rng: np.random.Generator) -> Integers:
     """Round each value up or down so that it keeps its expectation and the running sum its value.
 
     Systematic sampling: signatures that follow one another (same class, one image more) make up for
@@ -279,7 +269,7 @@ def _even_range(total: int, folds: int) -> tuple[int, int]:
     return total // folds, -(-total // folds)
 
 
-def _deal(totals: npt.NDArray[np.int64], folds: int) -> npt.NDArray[np.int64]:
+def _deal(totals: Integers, folds: int) -> Integers:
     """Deal each total round the folds like cards, the next total going on where the last left off.
 
     Returns

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
+from covidcxr.array_types import Floats, Grey
 from covidcxr.data.dicom import decode_dicom, is_dicom
 from covidcxr.errors import InputError
 
@@ -19,10 +20,8 @@ LUMA = (0.114, 0.587, 0.299)
 PHOTOMETRIC, REDUCED, WHITE_IS_ZERO = 262, 254, 0
 """Tags of TIFF: photometric interpretation, and kind of a page; an interpretation."""
 
-Gray = npt.NDArray[np.uint8]
 
-
-def decode_gray(path: str | Path) -> Gray:
+def decode_gray(path: str | Path) -> Grey:
     """Decode an image file to 8-bit grayscale.
 
     The format is read from the content, so a WebP file called `.png` decodes. Every pixel
@@ -57,7 +56,7 @@ def decode_gray(path: str | Path) -> Gray:
         raise InputError(f"{path} cannot be decoded: {reason}") from error
 
 
-def _decode(image: ImageFile.ImageFile, path: Path) -> Gray:
+def _decode(image: ImageFile.ImageFile, path: Path) -> Grey:
     if image.width * image.height > MOST_PIXELS:
         raise InputError(
             f"{path} is {image.width} x {image.height} pixels large, more than {MOST_PIXELS:,}; it "
@@ -124,7 +123,7 @@ def _is_wide_ppm(image: ImageFile.ImageFile) -> bool:
     )
 
 
-def _deep_luma(path: Path) -> npt.NDArray[np.float64]:
+def _deep_luma(path: Path) -> Floats:
     """Return the luma of an image of deep channels on black, in its own range [height, width]."""
     content = np.frombuffer(path.read_bytes(), np.uint8)
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
@@ -142,7 +141,7 @@ def _deep_luma(path: Path) -> npt.NDArray[np.float64]:
     return np.asarray(luma, np.float64)
 
 
-def stretch(wide: npt.NDArray[np.generic]) -> Gray:
+def stretch(wide: npt.NDArray[np.generic]) -> Grey:
     """Scale an array from its own minimum and maximum to uint8 0..255; a constant gives 0.
 
     Values that are no finite number are black and do not take part in the range.

@@ -16,6 +16,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import VR
 
+from covidcxr.array_types import Grey, Mask
 from covidcxr.errors import InputError
 
 SUFFIXES = (".dcm", ".dicom")
@@ -57,7 +58,7 @@ def _holds_dicom(path: str | Path) -> bool:
     return group == b"\x08\x00" and number <= 0x0018 and length <= 64
 
 
-def decode_dicom(path: str | Path) -> npt.NDArray[np.uint8]:
+def decode_dicom(path: str | Path) -> Grey:
     """Decode a DICOM radiograph to 8-bit grayscale, bone bright.
 
     The grayscale pipeline of the standard (PS3.4 annex N.2): stored values -> modality LUT or
@@ -96,7 +97,7 @@ def decode_dicom(path: str | Path) -> npt.NDArray[np.uint8]:
         raise InputError(f"{path} cannot be decoded: {reason}") from error
 
 
-def to_gray(dataset: Dataset, stored: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+def to_gray(dataset: Dataset, stored: npt.NDArray[np.integer]) -> Grey:
     """Carry stored pixel values [height, width] through the grayscale pipeline, see `decode_dicom`.
 
     Returns
@@ -235,7 +236,7 @@ def _integers(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     return whole.astype(np.int64) if np.array_equal(whole, values) else values
 
 
-def _padding(dataset: Dataset, stored: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+def _padding(dataset: Dataset, stored: npt.NDArray[np.integer]) -> Mask:
     """Tell which stored values are padding: the padding value, or from it to the range limit."""
     value = dataset.get("PixelPaddingValue")
     if value is None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import re
 import shutil
 import time
@@ -15,9 +14,7 @@ import requests
 
 from covidcxr.errors import InputError
 from covidcxr.files import atomic, file_digest
-from covidcxr.logs import progress
-
-log = logging.getLogger("covidcxr")
+from covidcxr.logs import log, progress
 
 TIMEOUT_SECONDS = (10, 60)
 """To connect, and between two pieces of a body."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.cluster.hierarchy import DisjointSet
 
+from covidcxr.array_types import Grey
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.same_image import ImageIndex, Sketch, sketch
 from covidcxr.errors import InputError
@@ -61,7 +61,7 @@ def examine_image(path: str | Path) -> Examination:
         return Examination("", None, "unreadable", detail)
 
 
-def blankness(gray: npt.NDArray[np.uint8]) -> str:
+def blankness(gray: Grey) -> str:
     """Say in what way an image [height, width] is blank; "" if it is not."""
     low, high = np.percentile(gray[::4, ::4], [1, 99])
     if high - low < BLANK_RANGE:

@@ -1,6 +1,5 @@
 """Images that no model of the run has seen: an external test set, free of the run's patients."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,7 @@ from covidcxr.data.sampling import (
 )
 from covidcxr.data.source import open_source
 from covidcxr.data.tables import MANIFEST_COLUMNS, read_manifest, write_table
-
-log = logging.getLogger("covidcxr")
+from covidcxr.logs import log
 
 IN_RUN = "patient_in_run"
 LIKE_RUN = "image_in_run"

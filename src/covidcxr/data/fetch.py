@@ -9,11 +9,7 @@ from covidcxr.data.source import Where, open_source
 
 
 def run(
-    folder: str | Path,
-    *,
-    options: Mapping[str, Any],
-    select: Sequence[Where],
-    mirror: str | None,
+    folder: str | Path, *, options: Mapping[str, Any], select: Sequence[Where], mirror: str | None
 ) -> None:
     """Fetch the files of a source.
 

@@ -1,6 +1,5 @@
 """The fixed test set, chosen before anything is trained."""
 
-import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +11,12 @@ from covidcxr.data.assignment import choose_groups
 from covidcxr.data.linked import merged_names
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.errors import InputError
+from covidcxr.logs import log
 from covidcxr.seeding import generator
 
 Unit = Literal["patient", "image", "site"]
 MOST = 0.5
 """Share of a class above which a site is not left out whole: too little of it would train."""
-
-log = logging.getLogger("covidcxr")
 
 
 def run(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from covidcxr.array_types import Grey
 from covidcxr.arrays import save_blocks
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.tables import read_table
@@ -46,12 +46,10 @@ def run(table: str | Path, images: str | Path, *, size: int, threads: int | None
         save_blocks(temporary, (len(paths), size, size), np.uint8, decoded(paths, size, threads))
 
 
-def decoded(
-    paths: Sequence[str], size: int, threads: int | None
-) -> Iterator[npt.NDArray[np.uint8]]:
+def decoded(paths: Sequence[str], size: int, threads: int | None) -> Iterator[Grey]:
     """Yield the images [size, size] under `paths` in their order, decoded by several threads."""
 
-    def image(path: str) -> npt.NDArray[np.uint8]:
+    def image(path: str) -> Grey:
         return resize(decode_gray(path), size)
 
     with ThreadPoolExecutor(threads) as pool, progress(total=len(paths), unit="image") as bar:
@@ -61,7 +59,7 @@ def decoded(
                 bar.update()
 
 
-def resize(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+def resize(image: Grey, size: int) -> Grey:
     """Scale an image to a square, stretching it where it is not square (as in the study).
 
     Shrinking averages over the pixels that fall together (`cv2.INTER_AREA`), enlarging interpolates

@@ -19,13 +19,14 @@ from importlib import resources
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Boxes = npt.NDArray[np.float64]
+from covidcxr.array_types import Floats, Grey, Mask
+
+Boxes = Floats
 """float64 [2, 4]: of the lung on the viewer's left (the patient's right) and of the other: left,
 top, right, bottom, as shares of the image's width and height."""
 
-Picture = npt.NDArray[np.uint8]
+Picture = Grey
 """uint8 [size, size]."""
 
 FINE, COARSE = 96, 24
@@ -71,8 +72,8 @@ class BoxRegression:
         float64 [1 + COARSE * COARSE, 8]: intercepts first; to the boxes of one film, flat.
     """
 
-    whole: npt.NDArray[np.float64]
-    cropped: npt.NDArray[np.float64]
+    whole: Floats
+    cropped: Floats
 
 
 @cache
@@ -83,7 +84,7 @@ def box_regression() -> BoxRegression:
         return BoxRegression(stored["whole"].astype(float), stored["cropped"].astype(float))
 
 
-def coarse_picture(image: Picture) -> npt.NDArray[np.float64]:
+def coarse_picture(image: Picture) -> Floats:
     """Return what the regression reads of a picture.
 
     Local contrast is evened out (CLAHE; Zuiderveld, Graphics Gems IV, 1994), since films differ in
@@ -132,11 +133,11 @@ class Window:
         return boxes * self._size + self._corner
 
     @property
-    def _corner(self) -> npt.NDArray[np.float64]:
+    def _corner(self) -> Floats:
         return np.array([self.left, self.top, self.left, self.top])
 
     @property
-    def _size(self) -> npt.NDArray[np.float64]:
+    def _size(self) -> Floats:
         return np.array([self.width, self.height, self.width, self.height])
 
 
@@ -168,12 +169,12 @@ def estimate_boxes(image: Picture, regression: BoxRegression | None = None) -> B
     return boxes
 
 
-def estimate_lungs(image: Picture) -> npt.NDArray[np.bool_]:
+def estimate_lungs(image: Picture) -> Mask:
     """Estimate the region of the lungs; bool, of the shape of `image` (uint8 [size, size])."""
     return lung_region(estimate_boxes(image), image.shape[0])
 
 
-def lung_region(boxes: Boxes, size: int) -> npt.NDArray[np.bool_]:
+def lung_region(boxes: Boxes, size: int) -> Mask:
     """Draw the outlines of lungs in their boxes.
 
     Parameters
@@ -201,7 +202,7 @@ def lung_region(boxes: Boxes, size: int) -> npt.NDArray[np.bool_]:
     return canvas.astype(bool)
 
 
-def filled_boxes(boxes: Boxes, size: int) -> npt.NDArray[np.bool_]:
+def filled_boxes(boxes: Boxes, size: int) -> Mask:
     """Fill boxes (float64 [n, 4], shares of the sides): the pixels whose centres lie in one.
 
     Returns
@@ -216,7 +217,7 @@ def filled_boxes(boxes: Boxes, size: int) -> npt.NDArray[np.bool_]:
     return region
 
 
-def overlap(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+def overlap(a: Mask, b: Mask) -> float:
     """Return intersection over union of two regions (Jaccard); 1 where both are empty."""
     union = np.count_nonzero(a | b)
     return float(np.count_nonzero(a & b) / union) if union else 1.0

@@ -1,15 +1,14 @@
 """The approximate region of the lungs on every image of a run, at the size the networks see."""
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.array_types import Grey, Mask
 from covidcxr.arrays import open_rows, save_blocks
 from covidcxr.data.images import resize
 from covidcxr.data.lung_shape import estimate_lungs, lung_region
@@ -17,11 +16,7 @@ from covidcxr.data.source import open_source
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
-from covidcxr.logs import progress
-
-log = logging.getLogger("covidcxr")
-
-Region = npt.NDArray[np.bool_]
+from covidcxr.logs import log, progress
 
 
 def run(
@@ -58,7 +53,7 @@ def run(
     origins: list[str] = []
     shares: list[float] = []
 
-    def find() -> Iterator[Region]:
+    def find() -> Iterator[Mask]:
         named = zip(pixels, rows["source"], rows["path"], strict=True)
         for image, source, path in progress(named, total=len(rows), unit="image"):
             mask = opened[source].lung_mask(path)
@@ -85,9 +80,7 @@ def run(
     )
 
 
-def consistent_lungs(
-    lungs: str | Path, table: str | Path
-) -> Callable[[int, npt.NDArray[np.uint8]], Region]:
+def consistent_lungs(lungs: str | Path, table: str | Path) -> Callable[[int, Grey], Mask]:
     """Return row and image -> lungs, found in one way for all images.
 
     By mask if every image has one and else by the estimate: were some found by boxes that
@@ -106,7 +99,7 @@ def consistent_lungs(
     return lambda _, picture: estimate_lungs(picture)
 
 
-def _read_mask(file: Path, size: int) -> Region:
+def _read_mask(file: Path, size: int) -> Mask:
     mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise InputError(f"{file} is missing or no image: delete {file.parent} to make it again")

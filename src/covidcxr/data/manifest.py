@@ -1,6 +1,5 @@
 """From candidates to the images of the study: sampled by seed, examined, listed in the manifest."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,7 @@ from covidcxr.data.sampling import (
 from covidcxr.data.source import check_filters, filter_candidates
 from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
 from covidcxr.files import is_there
-
-log = logging.getLogger("covidcxr")
+from covidcxr.logs import log
 
 COLLECTION_COLUMNS = ["source", "diagnosis", "view", "images", "files"]
 

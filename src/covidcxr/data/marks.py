@@ -4,15 +4,16 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from covidcxr.array_types import Grey, Integers, Mask
 
 LEAST_PIXELS = 5
 """Smallest mark, in pixels of the picture."""
 
 
 def find_marks(
-    picture: npt.NDArray[np.uint8], *, side: float, contrast: int, hats: Sequence[int]
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    picture: Grey, *, side: float, contrast: int, hats: Sequence[int]
+) -> tuple[Mask, Integers]:
     """Return where marks stand in a picture, and how many pixels each has.
 
     Parameters

@@ -1,7 +1,6 @@
 """Single files of a GitHub repository at a commit, each held against git's own hash."""
 
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,9 +19,7 @@ from covidcxr.data.download import (
     join,
 )
 from covidcxr.errors import InputError
-from covidcxr.logs import progress
-
-log = logging.getLogger("covidcxr")
+from covidcxr.logs import log, progress
 
 API = "https://api.github.com"
 RAW = "https://raw.githubusercontent.com"

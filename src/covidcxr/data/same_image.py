@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from covidcxr.array_types import Grey, Singles
 from covidcxr.logs import progress
 
 SAME = 0.81
@@ -46,8 +47,6 @@ BLOCK = 512
 """Images compared with all others at a time."""
 THREADS = 2
 
-Picture = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 _THIRDS = [(0, 100), (3, 90), (7, 90)]
 WINDOWS = [
@@ -74,9 +73,9 @@ class Sketch:
     """
 
     windows: npt.NDArray[np.float16]
-    coarse: Picture
-    middle: Picture
-    fine: Picture
+    coarse: Grey
+    middle: Grey
+    fine: Grey
 
     def mirrored(self) -> "Sketch":
         """Return the sketch of the mirror image."""
@@ -95,7 +94,7 @@ class Pair:
     likeness: float
 
 
-def sketch(gray: Picture) -> Sketch:
+def sketch(gray: Grey) -> Sketch:
     """Sketch an image, uint8 [height, width]; width and height are each scaled to `SIDE`."""
     small = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     wide = _local_contrast(small, 3 * SIDE / 64)
@@ -122,7 +121,7 @@ def likeness(a: Sketch, b: Sketch) -> float:
     if around.max() > inside.max():
         a, b, inside = b, a, around
     (left, width), (top, height) = WINDOWS[int(inside.argmax())]
-    warp: Floats = np.array([[width, 0, left], [0, height, top]], np.float32) / np.float32(100)
+    warp: Singles = np.array([[width, 0, left], [0, height, top]], np.float32) / np.float32(100)
     warp = _registered(a.coarse, b.coarse, warp)
     found = _agreement(a.middle, b.middle, warp)
     if found < PROMISING:
@@ -171,12 +170,12 @@ class ImageIndex:
         return list(same.values())
 
 
-def same_images(pictures: Sequence[Picture]) -> list[Pair]:
+def same_images(pictures: Sequence[Grey]) -> list[Pair]:
     """Return the pairs among images, each uint8 [height, width], of their rows."""
     return ImageIndex().add([sketch(picture) for picture in pictures])
 
 
-def _local_contrast(picture: Floats, scale: float) -> Floats:
+def _local_contrast(picture: Singles, scale: float) -> Singles:
     """Return grey values against their surroundings of `scale` pixels, clipped to -0.5..0.5.
 
     Clipped so far that little more than the sign is left: what bright letters do is bounded.
@@ -186,11 +185,11 @@ def _local_contrast(picture: Floats, scale: float) -> Floats:
     return np.clip(detail / (spread + 2), -0.5, 0.5)
 
 
-def _grey(contrast: Floats) -> Picture:
+def _grey(contrast: Singles) -> Grey:
     return np.rint(contrast * 254 + 128).astype(np.uint8)
 
 
-def _shrunk(picture: Floats, side: int) -> Floats:
+def _shrunk(picture: Singles, side: int) -> Singles:
     return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
 
@@ -199,7 +198,7 @@ def _mirrored(windows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     return np.ascontiguousarray(cells[..., ::-1]).reshape(windows.shape)
 
 
-def _products(windows: npt.NDArray[np.float16], one: npt.NDArray[np.float16]) -> Floats:
+def _products(windows: npt.NDArray[np.float16], one: npt.NDArray[np.float16]) -> Singles:
     return windows.astype(np.float32) @ one.astype(np.float32)
 
 
@@ -237,7 +236,7 @@ def _nearest(
     return found
 
 
-def _registered(template: Picture, picture: Picture, warp: Floats) -> Floats:
+def _registered(template: Grey, picture: Grey, warp: Singles) -> Singles:
     """Refine the affine map, in shares of the side, that leads from `template` into `picture`."""
     pixels = warp.copy()
     pixels[:, 2] *= len(template)
@@ -253,7 +252,7 @@ def _registered(template: Picture, picture: Picture, warp: Floats) -> Floats:
     return refined
 
 
-def _agreement(template: Picture, picture: Picture, warp: Floats) -> float:
+def _agreement(template: Grey, picture: Grey, warp: Singles) -> float:
     """Return the median correlation over tiles of `template` and the warped `picture`."""
     pixels = warp.copy()
     pixels[:, 2] *= SIDE
@@ -272,7 +271,7 @@ def _agreement(template: Picture, picture: Picture, warp: Floats) -> float:
     return float(np.median(products / (spread_a * spread_b)[usable]))
 
 
-def _tiles(picture: Picture) -> Floats:
+def _tiles(picture: Grey) -> Singles:
     """Cut a picture into tiles, float32 [tiles, pixels]."""
     size = SIDE // TILES
     cut = picture.reshape(TILES, size, TILES, size).transpose(0, 2, 1, 3)

@@ -1,7 +1,6 @@
 """Images sampled from sources, class by class: in random order, each examined, until enough fit."""
 
 import hashlib
-import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,9 +15,8 @@ from covidcxr.data.examination import Examination, Examiner, SeenImages
 from covidcxr.data.source import TEXTS, filter_candidates, open_source
 from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
 from covidcxr.errors import InputError
+from covidcxr.logs import log
 from covidcxr.seeding import seed_sequence
-
-log = logging.getLogger("covidcxr")
 
 EXCLUDED_COLUMNS = ["path", "label", "source", "reason", "detail"]
 CONFLICT = "conflicting_labels"

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from covidcxr.data.spreadsheet import plain
 from covidcxr.errors import InputError
+from covidcxr.logs import log
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from covidcxr.data.lung_shape import Boxes
-
-log = logging.getLogger("covidcxr")
 
 Where = Mapping[str, Any]
 """Conditions on the columns of candidates, see `filter_candidates`."""

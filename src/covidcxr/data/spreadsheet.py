@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import logging
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -13,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from covidcxr.errors import InputError
+from covidcxr.logs import log
 
 if TYPE_CHECKING:
     import pandas as pd
-
-log = logging.getLogger("covidcxr")
 
 SEPARATORS = ",;\t|"
 EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")

@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from covidcxr.array_types import Grey, Integers, Singles
 from covidcxr.classify.samples import class_positions
 from covidcxr.data.tables import read_manifest, read_split, write_table
 from covidcxr.errors import InputError
@@ -21,9 +21,6 @@ from covidcxr.files import atomic
 from covidcxr.logs import progress
 from covidcxr.runtime import configure
 from covidcxr.seeding import generator, integer_seed
-
-Images = npt.NDArray[np.uint8]
-Scores = npt.NDArray[np.float32]
 
 FORMATS = ("float32", "float16", "int8")
 CALIBRATION = 100
@@ -52,7 +49,7 @@ def frozen(model: keras.Model) -> Any:
     return convert_variables_to_constants_v2(graph.get_concrete_function())
 
 
-def convert(graph: Any, precision: str, calibration: Images) -> bytes:
+def convert(graph: Any, precision: str, calibration: Grey) -> bytes:
     """Convert a graph of `frozen` to LiteRT.
 
     Parameters
@@ -75,7 +72,7 @@ def convert(graph: Any, precision: str, calibration: Images) -> bytes:
     if precision not in FORMATS:
         raise InputError(f"export: {precision!r} is unknown; there are {', '.join(FORMATS)}")
 
-    def representative() -> Iterator[list[npt.NDArray[np.float32]]]:
+    def representative() -> Iterator[list[Singles]]:
         for image in calibration:
             yield [image[None, ..., None].astype(np.float32)]
 
@@ -95,14 +92,14 @@ def convert(graph: Any, precision: str, calibration: Images) -> bytes:
         raise InputError(f"the model cannot be exported to LiteRT {precision}: {reason}") from error
 
 
-def litert_runner(content: bytes, threads: int) -> Callable[[Images], Scores]:
+def litert_runner(content: bytes, threads: int) -> Callable[[Grey], Singles]:
     """Return the function of a `.tflite` file: image uint8 [size, size] -> float32 [classes]."""
     interpreter = tf.lite.Interpreter(model_content=content, num_threads=threads)
     interpreter.allocate_tensors()
     given = interpreter.get_input_details()[0]["index"]
     result = interpreter.get_output_details()[0]["index"]
 
-    def run(image: Images) -> Scores:
+    def run(image: Grey) -> Singles:
         interpreter.set_tensor(given, image[None, ..., None].astype(np.float32))
         interpreter.invoke()
         return np.asarray(interpreter.get_tensor(result)[0], np.float32)
@@ -110,17 +107,17 @@ def litert_runner(content: bytes, threads: int) -> Callable[[Images], Scores]:
     return run
 
 
-def keras_runner(model: keras.Model) -> Callable[[Images], Scores]:
+def keras_runner(model: keras.Model) -> Callable[[Grey], Singles]:
     """Return the same function of the Keras model, as a TensorFlow graph."""
     graph = tf.function(lambda batch: model(batch, training=False))
 
-    def run(image: Images) -> Scores:
+    def run(image: Grey) -> Singles:
         return np.asarray(graph(tf.constant(image[None, ..., None], tf.float32))[0], np.float32)
 
     return run
 
 
-def milliseconds(run: Callable[[Images], Scores], images: Images) -> float:
+def milliseconds(run: Callable[[Grey], Singles], images: Grey) -> float:
     """Return the median time for one image; the first, which pays for set-up, runs before."""
     run(images[0])
     seconds = []
@@ -132,8 +129,8 @@ def milliseconds(run: Callable[[Images], Scores], images: Images) -> float:
 
 
 def compare(
-    scores: Mapping[str, Scores],
-    truth: npt.NDArray[np.int64],
+    scores: Mapping[str, Singles],
+    truth: Integers,
     patients: Sequence[str],
     rng: Callable[[], np.random.Generator],
 ) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """A trained model on new images: a table of probabilities, and where the model looked."""
 
 import csv
-import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,10 +10,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from covidcxr.array_types import Floats, Grey, Singles
 from covidcxr.classify.novelty import read_reference
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.examination import blankness
@@ -33,12 +32,7 @@ from covidcxr.deploy.severity import Reading, SeverityReader, draw_zones, open_r
 from covidcxr.errors import InputError
 from covidcxr.explain.drawing import Look, overlay
 from covidcxr.files import atomic
-from covidcxr.logs import progress
-
-log = logging.getLogger("covidcxr")
-
-Gray = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
+from covidcxr.logs import log, progress
 
 BATCH = 16
 LONGER_SIDE = 1024
@@ -81,8 +75,8 @@ class Network:
     """
 
     size: int
-    run: Callable[[Gray], tuple[Floats, Floats | None, npt.NDArray[np.float64] | None]]
-    severity: tuple[int, Callable[[Gray], list[Reading]]] | None = None
+    run: Callable[[Grey], tuple[Singles, Singles | None, Floats | None]]
+    severity: tuple[int, Callable[[Grey], list[Reading]]] | None = None
 
 
 def predict(
@@ -189,7 +183,7 @@ def load_network(request: Request, heatmaps: bool, threads: int) -> Network:
         except InputError as error:
             raise InputError(f"{file}: {error}; predict with --no-heatmaps") from error
 
-        def explained(pixels: Gray) -> tuple[Floats, Floats, npt.NDArray[np.float64] | None]:
+        def explained(pixels: Grey) -> tuple[Singles, Singles, Floats | None]:
             found = explain(explainer, pixels)
             novelty = reference.novelty(found.pooled) if reference else None
             return found.probabilities, upsample(found.maps.mean(axis=0), size), novelty
@@ -199,7 +193,7 @@ def load_network(request: Request, heatmaps: bool, threads: int) -> Network:
     pooled = [model.get_layer("pooled").output] if reference else []
     members = keras.Model(image, [*outputs, *pooled])
 
-    def scored(pixels: Gray) -> tuple[Floats, None, npt.NDArray[np.float64] | None]:
+    def scored(pixels: Grey) -> tuple[Singles, None, Floats | None]:
         found = members.predict_on_batch(pixels[..., None])
         found = found if isinstance(found, list) else [found]
         novelty = reference.novelty(found[-1]) if reference else None
@@ -209,7 +203,7 @@ def load_network(request: Request, heatmaps: bool, threads: int) -> Network:
 
 
 def draw_overlay(
-    gray: Gray, heat: Floats, text: str, look: Look, reading: Reading | None = None
+    gray: Grey, heat: Singles, text: str, look: Look, reading: Reading | None = None
 ) -> Image.Image:
     """Lay a heat map over an image in its own proportions, a strip of text below.
 
@@ -304,7 +298,7 @@ def _records(
         yield record
 
 
-def _decode(file: Path, problem: str) -> tuple[Gray | None, str]:
+def _decode(file: Path, problem: str) -> tuple[Grey | None, str]:
     """Return the image and no problem, or no image and what the problem is."""
     if problem:
         return None, problem
@@ -343,7 +337,7 @@ def _short(file: Path) -> str:
     return stem[:LONGEST_NAME].decode(errors="ignore")
 
 
-def _scores(members: Floats, classes: tuple[str, ...]) -> dict[str, object]:
+def _scores(members: Singles, classes: tuple[str, ...]) -> dict[str, object]:
     """Return predicted, p_<class>... and spread of one image; `members` is [members, classes]."""
     mean = members.mean(axis=0)
     best = int(mean.argmax())

@@ -1,7 +1,6 @@
 """A model to hand on: an ensemble with, in the same file, all that its next user must know."""
 
 import json
-import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from covidcxr import __version__
+from covidcxr.array_types import Grey
 from covidcxr.classify.card import add_member, read_card, read_member
 from covidcxr.classify.predictions import ENSEMBLE
 from covidcxr.data.decode import decode_gray
@@ -20,9 +19,8 @@ from covidcxr.data.tables import read_manifest, read_table
 from covidcxr.deploy.predict import Network, load_network
 from covidcxr.deploy.request import NOTICE, Request, class_names, find_model
 from covidcxr.files import atomic
+from covidcxr.logs import log
 from covidcxr.provenance import PACKAGE, code_digest, commit
-
-log = logging.getLogger("covidcxr")
 
 MEMBER = "covidcxr_release.json"
 """Name of what a released model says beside its card, inside the `.keras` file."""
@@ -115,7 +113,7 @@ class Classifier:
     card: dict[str, Any]
     _network: Network
 
-    def predict(self, image: str | Path | npt.NDArray[np.uint8]) -> dict[str, float]:
+    def predict(self, image: str | Path | Grey) -> dict[str, float]:
         """Return the probability of each class, the mean over the folds. For research only.
 
         A warning is logged for an image unlike all training images.

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import logging
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -12,8 +11,7 @@ from pathlib import Path
 from covidcxr.classify.card import read_card
 from covidcxr.environment import writable
 from covidcxr.errors import InputError
-
-log = logging.getLogger("covidcxr")
+from covidcxr.logs import log
 
 NOTICE = (
     "No medical device. Not for diagnosis, triage or any decision on a patient: these models learn "

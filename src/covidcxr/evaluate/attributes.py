@@ -6,10 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
+from covidcxr.array_types import Grey, Mask
 from covidcxr.arrays import open_rows
 from covidcxr.data.dicom import decode_dicom, is_dicom
 from covidcxr.data.marks import find_marks
@@ -101,7 +101,7 @@ def file_attributes(path: str | Path) -> dict[str, float | str]:
     return {"width": width, "height": height, "aspect": width / height, "file_type": kind}
 
 
-def picture_attributes(picture: npt.NDArray[np.uint8]) -> dict[str, float]:
+def picture_attributes(picture: Grey) -> dict[str, float]:
     """Return coarse properties of a picture in which no disease can be seen.
 
     Parameters
@@ -141,6 +141,6 @@ def picture_attributes(picture: npt.NDArray[np.uint8]) -> dict[str, float]:
     }
 
 
-def _leading(dark: npt.NDArray[np.bool_]) -> float:
+def _leading(dark: Mask) -> float:
     """Return the share of a side that lies before its first line that is not dark."""
     return float(np.argmin(np.append(dark, False)) / len(dark))

@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 from statsmodels.stats.proportion import proportion_confint
 
+from covidcxr.array_types import Floats, Mask
+
 REPLICATES = 2000
 LEVEL = 0.95
 CHUNK = 4_000_000
 """Weights held in memory at a time."""
 
-Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 """Weights float64 [resamples, images] -> values float64 [resamples, ...]; NaN where undefined."""
 
@@ -105,7 +106,7 @@ def estimate_of(statistic: Statistic, images: int) -> Floats:
     return np.asarray(statistic(np.ones((1, images)))[0])
 
 
-def share_of(hits: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_] | None = None) -> Statistic:
+def share_of(hits: Mask, among: Mask | None = None) -> Statistic:
     """Return the statistic: share of `hits` among the images of `among` (all by default)."""
     base = np.ones(len(hits)) if among is None else among.astype(np.float64)
 
@@ -118,11 +119,11 @@ def share_of(hits: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_] | None = 
 
 
 def share_interval(
-    hits: npt.NDArray[np.bool_],
+    hits: Mask,
     patients: Sequence[str] | npt.NDArray[np.generic],
     rng: np.random.Generator,
     *,
-    among: npt.NDArray[np.bool_] | None = None,
+    among: Mask | None = None,
     replicates: int = REPLICATES,
     level: float = LEVEL,
 ) -> Interval:

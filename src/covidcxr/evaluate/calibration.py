@@ -15,10 +15,11 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 from statsmodels.stats.proportion import proportion_confint
 
+from covidcxr.array_types import Floats, Integers, Mask
 from covidcxr.classify.predictions import ENSEMBLE, read_predictions
 from covidcxr.data.tables import write_table
-from covidcxr.evaluate.bootstrap import REPLICATES, Floats, interval
-from covidcxr.evaluate.metrics import Integers, class_positions
+from covidcxr.evaluate.bootstrap import REPLICATES, interval
+from covidcxr.evaluate.metrics import class_positions
 from covidcxr.evaluate.models import (
     KIND,
     by_kind,
@@ -194,7 +195,7 @@ def bins_of(confidence: Floats, bins: int = BINS) -> Integers:
     return place * min(bins, len(confidence)) // len(confidence)
 
 
-def calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_]) -> float:
+def calibration_error(confidence: Floats, correct: Mask) -> float:
     """Return the expected calibration error in `BINS` bins of equal numbers, 0..1.
 
     The mean over images of abs(confidence - accuracy) of their bin; confidence is the probability

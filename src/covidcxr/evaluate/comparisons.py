@@ -10,19 +10,14 @@ import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from covidcxr.array_types import Mask
 from covidcxr.classify.predictions import NETWORK, read_predictions
 from covidcxr.data.tables import write_table
 from covidcxr.evaluate import bootstrap
 from covidcxr.evaluate.bootstrap import REPLICATES, Statistic, share_of
 from covidcxr.evaluate.models import KIND, Kind, by_kind, ensembles, model_text, of_study
 from covidcxr.logs import progress
-from covidcxr.report.formats import (
-    difference,
-    interval,
-    listing,
-    p_value,
-    some,
-)
+from covidcxr.report.formats import difference, interval, listing, p_value, some
 from covidcxr.report.section import Section, SectionTable, write_section
 from covidcxr.seeding import generator
 
@@ -73,7 +68,7 @@ def run(
         The run's seed.
     """
     own = ensembles(of_study(read_predictions(predictions, classes)))
-    correct: dict[Kind, npt.NDArray[np.bool_]] = {}
+    correct: dict[Kind, Mask] = {}
     patients = np.zeros(0, object)
     for kind, part in by_kind(own[own["set"] == "test"]):
         test = part.sort_values("image_id")
@@ -85,14 +80,14 @@ def run(
     write_section(section, section_of(pairs, best))
 
 
-def difference_of(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Statistic:
+def difference_of(first: Mask, second: Mask) -> Statistic:
     """Return the statistic: share of `first` minus share of `second`, on the same images."""
     gain, loss = share_of(first), share_of(second)
     return lambda weights: gain(weights) - loss(weights)
 
 
 def compare(
-    correct: dict[Kind, npt.NDArray[np.bool_]],
+    correct: dict[Kind, Mask],
     patients: npt.NDArray[np.generic],
     *,
     seed: int,

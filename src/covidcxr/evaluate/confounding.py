@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold
 
+from covidcxr.array_types import Floats, Integers, Texts
 from covidcxr.classify.predictions import read_predictions
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
@@ -66,9 +66,6 @@ TOGETHER: dict[str, tuple[str, ...]] = {
 }
 TEXTS = ("source", "site", "view", "age_group", "sex", "file_type")
 CHANCE = "chance"
-
-Probabilities = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
 
 
 def run(
@@ -150,7 +147,7 @@ def read_attributes(path: str | Path, classes: Sequence[str]) -> pd.DataFrame:
     return images
 
 
-def encode(attributes: pd.DataFrame) -> npt.NDArray[np.float64]:
+def encode(attributes: pd.DataFrame) -> Floats:
     """Return attributes as numbers [n, columns]: a 0/1 column for each text, numbers as they are.
 
     An unknown text ("") has a column of its own and an unknown number stays NaN, since what is not
@@ -160,7 +157,7 @@ def encode(attributes: pd.DataFrame) -> npt.NDArray[np.float64]:
     return pd.get_dummies(attributes, columns=texts).to_numpy(np.float64)
 
 
-def patient_folds(labels: Labels, patients: npt.NDArray[np.str_], seed: int) -> Labels:
+def patient_folds(labels: Integers, patients: Texts, seed: int) -> Integers:
     """Return a fold 0.. for each image: patients whole, classes in proportion.
 
     Raises
@@ -181,8 +178,8 @@ def patient_folds(labels: Labels, patients: npt.NDArray[np.str_], seed: int) -> 
 
 
 def out_of_fold(
-    data: npt.NDArray[np.float64], labels: Labels, folds: Labels, classes: int, seed: int
-) -> tuple[Labels, Labels]:
+    data: Floats, labels: Integers, folds: Integers, classes: int, seed: int
+) -> tuple[Integers, Integers]:
     """Call each image by a random forest that was fitted on the other folds.
 
     Returns
@@ -204,21 +201,21 @@ def out_of_fold(
     return plain, balanced
 
 
-def chance(labels: Labels, classes: int) -> tuple[Labels, Labels]:
+def chance(labels: Integers, classes: int) -> tuple[Integers, Integers]:
     """Call every image by the largest class."""
     largest = int(np.bincount(labels, minlength=classes).argmax())
     return (np.full_like(labels, largest),) * 2
 
 
-def called_by(scores: Probabilities) -> Labels:
+def called_by(scores: Floats) -> Integers:
     """Return the class of the highest score in each row [n, classes]; the first of equals."""
     return np.asarray(scores.argmax(axis=1), np.int64)
 
 
 def measures(
-    called: tuple[Labels, Labels],
-    labels: Labels,
-    patients: npt.NDArray[np.str_],
+    called: tuple[Integers, Integers],
+    labels: Integers,
+    patients: Texts,
     classes: Sequence[str],
     seed: int,
 ) -> dict[str, float]:

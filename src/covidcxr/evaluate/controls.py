@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits
 
+from covidcxr.array_types import Floats
 from covidcxr.arrays import open_rows
 from covidcxr.classify.classifier import examples_of
 from covidcxr.classify.classifiers import (
@@ -73,8 +73,6 @@ NAMES = {
 }
 BLIND = (NO_LUNGS, BORDERS)
 """Controls that lack what a radiologist would read."""
-
-Floats = npt.NDArray[np.float64]
 
 
 def control_score(

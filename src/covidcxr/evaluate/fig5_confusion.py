@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
+from covidcxr.array_types import Integers, Texts
 from covidcxr.classify.predictions import read_predictions
 from covidcxr.evaluate.models import Kind, by_kind, ensembles, model_text, networks, of_study
 from covidcxr.evaluate.panels import panel_grid
@@ -75,14 +75,12 @@ def run(
     )
 
 
-def confusion(
-    truth: npt.NDArray[np.str_], predicted: npt.NDArray[np.str_], classes: Sequence[str]
-) -> npt.NDArray[np.int64]:
+def confusion(truth: Texts, predicted: Texts, classes: Sequence[str]) -> Integers:
     """Count images: int64 [predicted class, true class]."""
     return confusion_matrix(predicted, truth, labels=list(classes)).astype(np.int64)
 
 
-def draw_matrices(matrices: Mapping[Kind, npt.NDArray[np.int64]], classes: Sequence[str]) -> Figure:
+def draw_matrices(matrices: Mapping[Kind, Integers], classes: Sequence[str]) -> Figure:
     """Draw a grid of matrices, backbones down and augmentations across.
 
     Parameters
@@ -104,7 +102,7 @@ def draw_matrices(matrices: Mapping[Kind, npt.NDArray[np.int64]], classes: Seque
     return figure
 
 
-def _draw_matrix(ax: Axes, matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> None:
+def _draw_matrix(ax: Axes, matrix: Integers, classes: Sequence[str]) -> None:
     """Draw counts in cells shaded by the share of the true class (column)."""
     share = matrix / np.maximum(matrix.sum(axis=0), 1)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)

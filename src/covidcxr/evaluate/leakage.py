@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.array_types import Grey
 from covidcxr.data.same_image import SAME, same_images
 from covidcxr.data.source import open_source
 from covidcxr.data.tables import read_manifest, read_split, write_table
@@ -47,9 +47,7 @@ def shared_patients(images: pd.DataFrame) -> list[tuple[int, int]]:
     return pairs
 
 
-def audit(
-    images: pd.DataFrame, pictures: Sequence[npt.NDArray[np.uint8]]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def audit(images: pd.DataFrame, pictures: Sequence[Grey]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Look for what stands on two sides.
 
     Parameters

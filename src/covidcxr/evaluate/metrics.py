@@ -10,11 +10,8 @@ K is the number of classes. What is undefined (the sensitivity of a class withou
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from covidcxr.evaluate.bootstrap import Floats
-
-Integers = npt.NDArray[np.int64]
+from covidcxr.array_types import Floats, Integers, Mask
 
 
 def confusions(weights: Floats, truth: Integers, predicted: Integers, count: int) -> Floats:
@@ -75,7 +72,7 @@ def macro_f1(matrices: Floats) -> Floats:
     return _mean_of_defined(f1(matrices))
 
 
-def auc(weights: Floats, scores: Floats, positive: npt.NDArray[np.bool_]) -> Floats:
+def auc(weights: Floats, scores: Floats, positive: Mask) -> Floats:
     """Return the area under the ROC curve, [resamples].
 
     The weighted share of pairs of a positive and a negative image in which the positive one scores
@@ -100,9 +97,7 @@ def auc(weights: Floats, scores: Floats, positive: npt.NDArray[np.bool_]) -> Flo
     return _divided((tied_positive * below).sum(axis=1), pairs)
 
 
-def share_of_pairs(
-    weights: Floats, scores: Floats, positive: npt.NDArray[np.bool_], groups: Integers
-) -> Floats:
+def share_of_pairs(weights: Floats, scores: Floats, positive: Mask, groups: Integers) -> Floats:
     """Return the weighted share of pairs of one group in which the positive image scores higher.
 
     Ties count half. With one group it is the AUC.

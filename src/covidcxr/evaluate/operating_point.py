@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from sklearn.metrics import roc_curve
 
+from covidcxr.array_types import Floats, Mask
 from covidcxr.classify.predictions import read_predictions
 from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
-from covidcxr.evaluate.bootstrap import REPLICATES, Floats, share_interval
+from covidcxr.evaluate.bootstrap import REPLICATES, share_interval
 from covidcxr.evaluate.models import (
     Kind,
     by_kind,
@@ -121,12 +121,12 @@ def run(
     write_section(section, section_of(of_test, worth, recommended_of(own)))
 
 
-def binary(frame: pd.DataFrame, target: str) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def binary(frame: pd.DataFrame, target: str) -> tuple[Floats, Mask]:
     """Return each image's probability of a class, float64 [n], and whether it is its own, bool."""
     return frame[f"p_{target}"].to_numpy(np.float64), (frame["label"] == target).to_numpy(bool)
 
 
-def threshold_for(scores: Floats, positive: npt.NDArray[np.bool_], sensitivity: float) -> float:
+def threshold_for(scores: Floats, positive: Mask, sensitivity: float) -> float:
     """Return the highest threshold that calls at least that share of the positive images.
 
     An image is called where its score reaches the threshold.
@@ -144,9 +144,7 @@ def threshold_for(scores: Floats, positive: npt.NDArray[np.bool_], sensitivity: 
     return float(found[wanted - 1])
 
 
-def threshold_of_specificity(
-    scores: Floats, positive: npt.NDArray[np.bool_], specificity: float
-) -> float:
+def threshold_of_specificity(scores: Floats, positive: Mask, specificity: float) -> float:
     """Return the lowest threshold at which at least that share of the other images is not called.
 
     An image is called where its score reaches the threshold.
@@ -245,7 +243,7 @@ def predictive_values(
     return found
 
 
-def curve(scores: Floats, positive: npt.NDArray[np.bool_]) -> Curve:
+def curve(scores: Floats, positive: Mask) -> Curve:
     """Return the ROC curve: 1 - specificity and sensitivity, float64 [points] each."""
     false, true, _ = roc_curve(positive, scores, drop_intermediate=False)
     return false, true

@@ -10,18 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.array_types import Floats, Integers, Mask
 from covidcxr.classify.predictions import ENSEMBLE, IDENTITY, read_predictions
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.evaluate import metrics
 from covidcxr.evaluate.bootstrap import (
     REPLICATES,
-    Floats,
     estimate_of,
     exact_bounds,
     percentile_bounds,
     resampled,
 )
-from covidcxr.evaluate.metrics import Integers
 from covidcxr.logs import progress
 from covidcxr.seeding import generator
 
@@ -215,7 +214,7 @@ def measured(
 
 def _counted(
     truth: Integers, predicted: Integers, classes: Sequence[str], areas: bool
-) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:
+) -> Iterator[tuple[str, str, Mask]]:
     """Yield each measure, its class and the images that it counts, in the order of `measured`."""
     everything = np.ones(len(truth), bool)
     for metric in OVERALL:

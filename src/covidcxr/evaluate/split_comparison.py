@@ -1,6 +1,5 @@
 """How much of an accuracy leakage explains: image-level splits against patient-disjoint ones."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from statsmodels.stats.weightstats import DescrStatsW
 
+from covidcxr.array_types import Integers, Mask
 from covidcxr.classify.classifiers import (
     Examples,
     chosen_penalty,
@@ -22,7 +22,7 @@ from covidcxr.classify.classifiers import (
 from covidcxr.classify.weights import sample_weights
 from covidcxr.data.holdout import Unit, choose_holdout
 from covidcxr.data.tables import read_manifest, write_table
-from covidcxr.evaluate.metrics import Integers, class_positions
+from covidcxr.evaluate.metrics import class_positions
 from covidcxr.features.bank import read_pooled
 from covidcxr.logs import progress
 from covidcxr.report.formats import (
@@ -38,9 +38,6 @@ from covidcxr.report.formats import (
 from covidcxr.report.section import Section, SectionTable, write_section
 from covidcxr.seeding import generator, integer_seed
 
-log = logging.getLogger("covidcxr")
-
-Rows = npt.NDArray[np.int64]
 COMPARISONS = {"splits": ("image_split", "patient_split"), "matched": ("with_patients", "without")}
 """Accuracies by name: with leakage, and without."""
 
@@ -78,8 +75,8 @@ class Settings:
 class Division:
     """Row numbers of the training and test images of one split."""
 
-    training: Rows
-    test: Rows
+    training: Integers
+    test: Integers
 
 
 def run(
@@ -189,16 +186,13 @@ def random_splits(
     ]
 
 
-def shared(division: Division, patients: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+def shared(division: Division, patients: npt.NDArray[np.generic]) -> Mask:
     """Whether the patient of each test image has training images too, bool [test]."""
     return np.isin(patients[division.test], patients[division.training])
 
 
 def matched(
-    division: Division,
-    patients: npt.NDArray[np.generic],
-    truth: Integers,
-    rng: np.random.Generator,
+    division: Division, patients: npt.NDArray[np.generic], truth: Integers, rng: np.random.Generator
 ) -> tuple[Division, Division]:
     """Split the effect of leakage from everything else: same test set, same sizes of training.
 

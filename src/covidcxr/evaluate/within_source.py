@@ -16,24 +16,12 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from covidcxr.array_types import Floats, Texts
 from covidcxr.classify.predictions import IDENTITY, read_predictions
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.evaluate import metrics
-from covidcxr.evaluate.bootstrap import (
-    REPLICATES,
-    Floats,
-    estimate_of,
-    percentile_bounds,
-    resampled,
-)
-from covidcxr.evaluate.models import (
-    KIND,
-    Kind,
-    ensembles,
-    model_text,
-    of_study,
-    recommended_of,
-)
+from covidcxr.evaluate.bootstrap import REPLICATES, estimate_of, percentile_bounds, resampled
+from covidcxr.evaluate.models import KIND, Kind, ensembles, model_text, of_study, recommended_of
 from covidcxr.evaluate.style import dots, figure_style, save_figure
 from covidcxr.logs import progress
 from covidcxr.report.formats import interval_of, listing, table_of
@@ -201,7 +189,7 @@ def measured(
     }
 
 
-def _group_names(images: pd.DataFrame, columns: Sequence[str]) -> npt.NDArray[np.str_]:
+def _group_names(images: pd.DataFrame, columns: Sequence[str]) -> Texts:
     if not columns:
         return np.full(len(images), ALL)
     named = images[list(reversed(columns))].replace("", "unknown view")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from covidcxr.array_types import Floats, Grey, Singles
 from covidcxr.explain.measures import read_measured, upsample
 
 CELL = 1.5
@@ -27,9 +27,7 @@ class Look:
     opacity: float = 0.45
 
 
-def overlay(
-    image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], look: Look
-) -> npt.NDArray[np.float64]:
+def overlay(image: Grey, heat: Singles, look: Look) -> Floats:
     """Lay a heat map [h, w] in [0, 1] over a grayscale image uint8 [h, w].
 
     Returns

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from covidcxr.array_types import Floats
 from covidcxr.data.tables import write_table
-from covidcxr.evaluate.bootstrap import Floats, Statistic, interval
+from covidcxr.evaluate.bootstrap import Statistic, interval
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.explain.measures import read_measured
 from covidcxr.report import formats
@@ -73,7 +73,7 @@ def run(
     write_section(section, section_of(records))
 
 
-def weighted_mean(values: npt.NDArray[np.float64]) -> Statistic:
+def weighted_mean(values: Floats) -> Statistic:
     """Return the statistic: mean of values [images], all of them known."""
 
     def statistic(weights: Floats) -> Floats:

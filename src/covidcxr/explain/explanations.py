@@ -1,6 +1,5 @@
 """Grad-CAM of every test image and every dated patient, and what can be measured of the maps."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 import cv2
 import keras
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.array_types import Grey, Integers, Mask, Singles
 from covidcxr.data.images import resize
 from covidcxr.data.tables import read_manifest, read_split, write_table
 from covidcxr.errors import InputError
@@ -26,11 +25,9 @@ from covidcxr.explain.measures import (
 )
 from covidcxr.features.backbone import cut_layer
 from covidcxr.files import atomic
-from covidcxr.logs import progress
+from covidcxr.logs import log, progress
 from covidcxr.runtime import configure
 from covidcxr.seeding import generator, integer_seed
-
-log = logging.getLogger("covidcxr")
 
 STEPS = 8
 """Steps of the deletion and insertion curves."""
@@ -149,7 +146,7 @@ def explained_images(
     images: str | Path,
     timeline: pd.DataFrame,
     timeline_images: str | Path,
-) -> tuple[pd.DataFrame, npt.NDArray[np.uint8]]:
+) -> tuple[pd.DataFrame, Grey]:
     """Return the test images, the timeline and the images of dated patients, with their pixels.
 
     Returns
@@ -205,7 +202,7 @@ def choose(labels: "pd.Series[str]", count: int, seed: int) -> list[int]:
     return sorted(turns[:count])
 
 
-def lesion_region(path: str, size: int) -> npt.NDArray[np.bool_]:
+def lesion_region(path: str, size: int) -> Mask:
     """Return the lesion mask of a phantom at the size the networks see, bool [size, size].
 
     Raises
@@ -224,9 +221,9 @@ def lesion_region(path: str, size: int) -> npt.NDArray[np.bool_]:
 
 def perturbation_table(
     explainer: Explainer,
-    images: npt.NDArray[np.uint8],
-    class_index: npt.NDArray[np.int64],
-    maps: npt.NDArray[np.float32],
+    images: Grey,
+    class_index: Integers,
+    maps: Singles,
     image_ids: Sequence[str],
     seed: int,
 ) -> pd.DataFrame:
@@ -246,7 +243,7 @@ def perturbation_table(
         "random": np.array(noise, np.float32).reshape(len(images), size, size),
     }
 
-    def probability(stack: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def probability(stack: Grey) -> Singles:
         changed = progress(stack, desc="changed images", unit="image")
         return np.array(
             [
@@ -273,9 +270,9 @@ def perturbation_table(
 
 def randomisation_table(
     model: str | Path,
-    images: npt.NDArray[np.uint8],
-    class_index: npt.NDArray[np.int64],
-    trained: npt.NDArray[np.float32],
+    images: Grey,
+    class_index: Integers,
+    trained: Singles,
     image_ids: Sequence[str],
     seed: int,
 ) -> pd.DataFrame:
@@ -340,9 +337,7 @@ def randomised(file: str | Path, stage: str, seed: int) -> keras.Model:
     return model
 
 
-def _shares(
-    name: str, heat: npt.NDArray[np.float32], region: npt.NDArray[np.bool_] | None
-) -> dict[str, float]:
+def _shares(name: str, heat: Singles, region: Mask | None) -> dict[str, float]:
     """Return the share of a map in a region and of the region in the image; NaN where unknown."""
     if region is None or not region.any():
         return {f"{name}_share": np.nan, f"{name}_area": np.nan}

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from covidcxr.array_types import Grey, Integers, Singles
 from covidcxr.errors import InputError
 
 BATCH = 16
@@ -47,10 +48,10 @@ class Explanation:
         float32 [n, k], activations of the first member averaged over places.
     """
 
-    probabilities: npt.NDArray[np.float32]
-    class_index: npt.NDArray[np.int64]
-    maps: npt.NDArray[np.float32]
-    pooled: npt.NDArray[np.float32]
+    probabilities: Singles
+    class_index: Integers
+    maps: Singles
+    pooled: Singles
 
 
 def build_explainer(model: keras.Model) -> Explainer:
@@ -93,9 +94,7 @@ def member_outputs(model: keras.Model) -> list[keras.KerasTensor]:
 
 
 def explain(
-    explainer: Explainer,
-    images: npt.NDArray[np.uint8],
-    class_index: Sequence[int] | npt.NDArray[np.int64] | None = None,
+    explainer: Explainer, images: Grey, class_index: Sequence[int] | Integers | None = None
 ) -> Explanation:
     """Classify images and explain a class of each.
 
@@ -128,7 +127,7 @@ def explain(
     )
 
 
-def probabilities(explainer: Explainer, images: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+def probabilities(explainer: Explainer, images: npt.NDArray[np.generic]) -> Singles:
     """Return the members' probabilities, float32 [members, n, classes], of [n, size, size]."""
     batches = [
         _probabilities(_activations(explainer, images[start : start + BATCH]))
@@ -163,14 +162,14 @@ def _activations(
     return [(found[place], score) for place, score in explainer.members]
 
 
-def _probabilities(members: Sequence[tuple[tf.Tensor, keras.Model]]) -> npt.NDArray[np.float32]:
+def _probabilities(members: Sequence[tuple[tf.Tensor, keras.Model]]) -> Singles:
     scores = [tf.nn.softmax(score(activations, training=False)) for activations, score in members]
     return np.array(scores, np.float32)
 
 
 def _maps(
     score: keras.Model, activations: tf.Tensor, class_index: npt.NDArray[np.integer]
-) -> npt.NDArray[np.float32]:
+) -> Singles:
     """Return the maps [n, h, w] of activations [n, h, w, k], each divided by its maximum."""
     with tf.GradientTape() as tape:
         # The layers may be frozen, so nothing else would make the tape record.

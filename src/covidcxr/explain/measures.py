@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import spearmanr
 
+from covidcxr.array_types import Grey, Mask, Singles
 from covidcxr.data.tables import read_table
 
 Floats = npt.NDArray[np.floating]
-Mask = npt.NDArray[np.bool_]
 
 BLUR = 0.05
 """Standard deviation of the blur that insertion starts from, as a share of the image's side."""
@@ -57,7 +57,7 @@ def extent(heat: Floats) -> float:
     return float((heat > peak / 2).mean()) if peak > 0 else 0.0
 
 
-def upsample(maps: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+def upsample(maps: Singles, size: int) -> Singles:
     """Enlarge maps [n, h, w] to float32 [n, size, size] by bilinear interpolation."""
     larger = [cv2.resize(one, (size, size), interpolation=cv2.INTER_LINEAR) for one in maps]
     return np.array(larger, np.float32).reshape(len(maps), size, size)
@@ -75,9 +75,7 @@ def random_map(shape: tuple[int, ...], size: int, rng: np.random.Generator) -> F
     return np.asarray(cv2.resize(noise, (size, size), interpolation=cv2.INTER_LINEAR))
 
 
-def perturbed(
-    image: npt.NDArray[np.uint8], heat: Floats, steps: int, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def perturbed(image: Grey, heat: Floats, steps: int, rng: np.random.Generator) -> tuple[Grey, Grey]:
     """Return an image with its most important pixels deleted, and a blurred one with them inserted.
 
     Deleted pixels take the image's mean grey; insertion starts from the image blurred by `BLUR`
@@ -122,9 +120,9 @@ def rank_correlation(one: Floats, other: Floats) -> float:
 
 
 def curves(
-    images: npt.NDArray[np.uint8],
+    images: Grey,
     heats: dict[str, Floats],
-    probability: Callable[[npt.NDArray[np.uint8]], Floats],
+    probability: Callable[[Grey], Floats],
     steps: int,
     rng: np.random.Generator,
 ) -> dict[str, tuple[Floats, Floats]]:

@@ -101,10 +101,7 @@ def chosen_patients(course: pd.DataFrame, target: str | None) -> list[str]:
 
 
 def draw(
-    course: pd.DataFrame,
-    patients: Sequence[str],
-    pictures: "pd.Series[float]",
-    target: str | None,
+    course: pd.DataFrame, patients: Sequence[str], pictures: "pd.Series[float]", target: str | None
 ) -> Figure:
     """Draw a row per patient.
 

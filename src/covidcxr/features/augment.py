@@ -4,8 +4,8 @@ from typing import Any, TypedDict
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from covidcxr.array_types import Floats, Grey
 from covidcxr.seeding import generator
 
 BORDER = cv2.BORDER_REPLICATE
@@ -31,9 +31,7 @@ class Transform(TypedDict, total=False):
     function: str | None
 
 
-def draw_affine(
-    shape: tuple[int, int], transform: Transform, rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
+def draw_affine(shape: tuple[int, int], transform: Transform, rng: np.random.Generator) -> Floats:
     """Draw a random affine map of an image, uniform within the limits of `transform`.
 
     Parameters
@@ -65,7 +63,7 @@ def affine(
     shift: tuple[float, float] = (0.0, 0.0),
     mirror: bool = False,
     vertical: bool = False,
-) -> npt.NDArray[np.float64]:
+) -> Floats:
     """Return the map that flips an image, turns it about its centre, then shifts it.
 
     Parameters
@@ -94,7 +92,7 @@ def affine(
     return np.column_stack([linear, centre + shift - linear @ centre])
 
 
-def magnified(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def magnified(image: Grey) -> Grey:
     """Return an image on a grid of half its pixel spacing; pixel (2y, 2x) is the image's (y, x).
 
     Between pixels stands Lanczos' interpolation over 8 x 8 of them, one axis after the other;
@@ -112,7 +110,7 @@ def magnified(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     height, width = image.shape
     one = np.ones(1)
 
-    def between(down: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> Any:
+    def between(down: Floats, right: Floats) -> Any:
         anchor = ((len(right) - 1) // 2, (len(down) - 1) // 2)
         return cv2.sepFilter2D(image, -1, right, down, anchor=anchor, borderType=BORDER)
 
@@ -124,9 +122,7 @@ def magnified(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return fine
 
 
-def augmented_view(
-    fine: npt.NDArray[np.uint8], image_id: str, view: int, transform: Transform, seed: int
-) -> npt.NDArray[np.uint8]:
+def augmented_view(fine: Grey, image_id: str, view: int, transform: Transform, seed: int) -> Grey:
     """Return augmented view number `view` of an image.
 
     The map depends on the seed, the image's name and the view alone, so a view is the same

@@ -1,7 +1,6 @@
 """Convolutional backbones of `keras.applications`: built, given weights, cut in two."""
 
 import json
-import logging
 import re
 import sys
 from collections.abc import Sequence
@@ -14,9 +13,8 @@ from keras import ops
 
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
+from covidcxr.logs import log
 from covidcxr.seeding import generator
-
-log = logging.getLogger("covidcxr")
 
 # Statistics of ImageNet's pixels in [0, 1], RGB.
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.array_types import Floats, Integers
 from covidcxr.data.tables import read_table
 from covidcxr.errors import InputError
 
@@ -50,7 +51,7 @@ class Bank:
         return np.asarray(self.views[positions(self.rows["view_row"], ids), turn - 1])
 
 
-def positions(rows: "pd.Series[float]", ids: Sequence[str]) -> npt.NDArray[np.int64]:
+def positions(rows: "pd.Series[float]", ids: Sequence[str]) -> Integers:
     """Return the rows of images, by a series of row numbers with the index image_id.
 
     Raises
@@ -77,9 +78,7 @@ def read_bank(clean: str | Path, views: str | Path, rows: str | Path) -> Bank:
     return Bank(np.load(clean, mmap_mode="r"), np.load(views, mmap_mode="r"), read_rows(rows))
 
 
-def read_pooled(
-    clean: str | Path, rows: str | Path, images: Sequence[str]
-) -> npt.NDArray[np.float64]:
+def read_pooled(clean: str | Path, rows: str | Path, images: Sequence[str]) -> Floats:
     """Read the pooled features of images from a feature bank, see `pooled`.
 
     Parameters
@@ -98,7 +97,7 @@ def read_pooled(
     return pooled(np.load(clean, mmap_mode="r")[found])
 
 
-def pooled(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+def pooled(values: npt.NDArray[np.generic]) -> Floats:
     """Average features [n, ..., channels] over height and width, if they have some.
 
     Returns
@@ -108,9 +107,7 @@ def pooled(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     return values.astype(np.float64).mean(axis=tuple(range(1, values.ndim - 1)))
 
 
-def standardisation(
-    features: npt.NDArray[np.floating],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def standardisation(features: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
     """Return mean and variance of each feature, both float64 [channels].
 
     To each variance `SPREAD_FLOOR` times the mean variance is added: a feature that is all but

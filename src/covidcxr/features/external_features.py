@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from covidcxr.array_types import Grey
 from covidcxr.features.features import build_extractor, load_backbone, save_features
 from covidcxr.files import atomic
 from covidcxr.runtime import configure
 
-Alteration = Callable[[int, npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
+Alteration = Callable[[int, Grey], Grey]
 
 
 def run(
@@ -52,7 +52,7 @@ def run(
         load_backbone(network, images), trainable, mixed_precision=mixed_precision
     )
 
-    def image(row: int) -> npt.NDArray[np.uint8]:
+    def image(row: int) -> Grey:
         one = np.asarray(pixels[row])
         return one if altered is None else altered(row, one)
 

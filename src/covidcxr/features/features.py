@@ -1,6 +1,5 @@
 """The bank of cached features: the frozen part of a backbone, run once per image and view."""
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pandas as pd
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from covidcxr.array_types import Grey
 from covidcxr.arrays import save_blocks
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
@@ -25,8 +25,6 @@ from covidcxr.files import atomic
 from covidcxr.logs import progress
 from covidcxr.runtime import configure, set_precision
 from covidcxr.seeding import integer_seed
-
-log = logging.getLogger("covidcxr")
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Extractor:
         Of the array of one image.
     """
 
-    run: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.generic]]
+    run: Callable[[Grey], npt.NDArray[np.generic]]
     batch_size: int
     shape: tuple[int, ...]
     dtype: type[np.generic]
@@ -75,10 +73,7 @@ def build_extractor(
 
 
 def extract(
-    extractor: Extractor,
-    count: int,
-    image: Callable[[int], npt.NDArray[np.uint8]],
-    label: str,
+    extractor: Extractor, count: int, image: Callable[[int], Grey], label: str
 ) -> Iterator[npt.NDArray[np.generic]]:
     """Run `extractor` over `count` images; yield the results in their order, batch by batch.
 
@@ -93,7 +88,7 @@ def extract(
     """
     step = extractor.batch_size
 
-    def prepare(start: int) -> npt.NDArray[np.uint8]:
+    def prepare(start: int) -> Grey:
         batch = np.stack([image(i) for i in range(start, min(start + step, count))])
         missing = step - len(batch)
         return np.pad(batch, ((0, missing), (0, 0), (0, 0)))[..., None]
@@ -202,13 +197,13 @@ def run(
     trained = np.flatnonzero(places["view_row"].notna())
 
     @lru_cache(maxsize=1)
-    def fine(row: int) -> npt.NDArray[np.uint8]:
+    def fine(row: int) -> Grey:
         return magnified(pixels[row])
 
     function = options.transform.get("function")
     own = load_transform(function) if function else None
 
-    def view(position: int) -> npt.NDArray[np.uint8]:
+    def view(position: int) -> Grey:
         row, number = int(trained[position // options.views]), position % options.views
         if own is not None:
             return own_view(own, np.asarray(pixels[row]), ids[row], number, options.seed)
@@ -283,7 +278,7 @@ def save_features(
     path: Path,
     leading: tuple[int, ...],
     extractor: Extractor,
-    image: Callable[[int], npt.NDArray[np.uint8]],
+    image: Callable[[int], Grey],
     label: str,
 ) -> None:
     """Write the features of prod(`leading`) images as one array [*leading, *shape]."""

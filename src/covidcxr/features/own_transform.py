@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from covidcxr.array_types import Grey
 from covidcxr.errors import InputError
 from covidcxr.seeding import generator
 
-Image = npt.NDArray[np.uint8]
+Image = Grey
 OwnTransform = Callable[[Image, np.random.Generator], Image]
 """Image uint8 [height, width] and random numbers to draw from -> a view of the same shape."""
 

@@ -1,6 +1,5 @@
 """ImageNet weights of Keras' backbones, without their classifier."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ from keras.src.utils import file_utils
 from covidcxr.data.download import HDF5, Checksum, fetch, fetch_from_mirror
 from covidcxr.errors import InputError
 from covidcxr.files import atomic, file_digest
-
-log = logging.getLogger("covidcxr")
+from covidcxr.logs import log
 
 
 class _AddressError(Exception):

@@ -7,25 +7,23 @@ of patients at once, so that its interval is that of the patient-clustered boots
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.evaluate.bootstrap import Floats, Statistic, interval
+from covidcxr.array_types import Floats, Integers, Mask, Texts
+from covidcxr.evaluate.bootstrap import Statistic, interval
 from covidcxr.evaluate.metrics import share_of_pairs
 
-Measured = tuple[str, str, str, Statistic, npt.NDArray[np.str_]]
+Measured = tuple[str, str, str, Statistic, Texts]
 """Judge, what is judged, measure, statistic, and the patient of each value that it is about."""
 
 
-def row_of(
-    statistic: Statistic, patients: npt.NDArray[np.str_], rng: np.random.Generator
-) -> dict[str, float]:
+def row_of(statistic: Statistic, patients: Texts, rng: np.random.Generator) -> dict[str, float]:
     """Return a statistic as columns: estimate, low, high (95 % by patient), n, patients."""
     found = interval(statistic, patients, rng)._asdict()
     return found | {"n": len(patients), "patients": len(np.unique(patients))}
 
 
-def auc(scores: Floats, answers: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]) -> Statistic:
+def auc(scores: Floats, answers: Mask, groups: Integers) -> Statistic:
     """Return the statistic: share of pairs of one group in which the positive scores higher."""
     return lambda weights: share_of_pairs(weights, scores, answers, groups)
 
@@ -49,7 +47,7 @@ def mean_over(statistics: Sequence[Statistic]) -> Statistic:
     return lambda weights: np.mean([each(weights) for each in statistics], axis=0)
 
 
-def mean_of_others(values: Floats, patients: npt.NDArray[np.str_]) -> Floats:
+def mean_of_others(values: Floats, patients: Texts) -> Floats:
     """Return for each image the mean over the images of other patients."""
     groups = pd.Series(values).groupby(patients)
     own, count = groups.transform("sum").to_numpy(), groups.transform("size").to_numpy()

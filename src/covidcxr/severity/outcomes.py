@@ -6,7 +6,6 @@ tube is seen. So the AUC is also taken over pairs of images of one view, and of 
 outcome. Trained on one source and tested on another it shows what holds elsewhere.
 """
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations
@@ -20,20 +19,19 @@ from sklearn.impute import SimpleImputer
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from covidcxr.array_types import Floats, Integers, Mask
 from covidcxr.arrays import open_rows
 from covidcxr.classify.classifiers import Examples, Folds, fit, logistic, probabilities
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.errors import InputError
-from covidcxr.evaluate.bootstrap import Floats, Statistic, interval
-from covidcxr.logs import progress
+from covidcxr.evaluate.bootstrap import Statistic, interval
+from covidcxr.logs import log, progress
 from covidcxr.report import formats
 from covidcxr.report.section import Limit, Section, SectionTable, write_section
 from covidcxr.seeding import generator, integer_seed
 from covidcxr.severity.agreement import auc, mean_of, mean_over
 from covidcxr.severity.regression import lungs
 from covidcxr.severity.severity_images import SCORE_COLUMNS
-
-log = logging.getLogger("covidcxr")
 
 FOLDS, REPEATS = 5, 3
 CLINICAL, WITH_VIEW, IMAGE, ALL = "age, sex, day", "with view", "image", "all"
@@ -63,9 +61,9 @@ class Tested:
 
     name: str
     rows: pd.DataFrame
-    answers: npt.NDArray[np.bool_]
+    answers: Mask
     scored: Mapping[str, list[Floats]]
-    models: list[npt.NDArray[np.int64]]
+    models: list[Integers]
 
 
 def run(
@@ -152,7 +150,7 @@ def classifier(folds: Folds) -> Pipeline:
 
 
 def predict(
-    rows: pd.DataFrame, data: Mapping[str, Floats], answers: npt.NDArray[np.bool_], seed: int
+    rows: pd.DataFrame, data: Mapping[str, Floats], answers: Mask, seed: int
 ) -> Iterator[Tested]:
     """Yield the images of each source out of fold, and of each by the model of each other one.
 
@@ -167,7 +165,7 @@ def predict(
         examples = Examples(data[one], answers.astype(np.int64), patients).rows(training)
         return probabilities(fit(classifier, examples), data[one][held_out], 2)[:, 1]
 
-    def enough(chosen: npt.NDArray[np.bool_]) -> bool:
+    def enough(chosen: Mask) -> bool:
         counts = [len(np.unique(patients[chosen & (answers == side)])) for side in (True, False)]
         return min(counts) >= FOLDS
 

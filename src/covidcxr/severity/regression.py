@@ -21,10 +21,10 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from covidcxr.array_types import Floats
 from covidcxr.errors import InputError
 from covidcxr.severity.zones import LEVELS, ZONES
 
-Floats = npt.NDArray[np.float64]
 Patients = npt.NDArray[np.generic]
 
 FOLDS = 5

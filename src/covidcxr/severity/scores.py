@@ -1,6 +1,5 @@
 """Readers' scores and outcomes of films, from the public tables and from anybody's own."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +8,8 @@ import pandas as pd
 
 from covidcxr.data.spreadsheet import UNKNOWN, numbers, read_spreadsheet, refuse_rows
 from covidcxr.errors import InputError
+from covidcxr.logs import log
 from covidcxr.severity.zones import ZONES
-
-log = logging.getLogger("covidcxr")
 
 TOTAL = "total"
 ANSWERS = {"y": 1.0, "yes": 1.0, "n": 0.0, "no": 0.0}

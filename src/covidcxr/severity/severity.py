@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from covidcxr.array_types import Floats, Texts
 from covidcxr.data.tables import read_table, write_table
-from covidcxr.evaluate.bootstrap import Floats
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.report import formats
 from covidcxr.report.section import Limit, Section, SectionFigure, SectionTable, write_section
@@ -148,7 +148,7 @@ def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Mea
 
 
 def ordered_pairs(
-    read: Floats, patients: npt.NDArray[np.str_]
+    read: Floats, patients: Texts
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return all pairs of images of one patient of which the second has the higher score."""
     same = patients[:, None] == patients

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
+from covidcxr.array_types import Grey, Singles
 from covidcxr.data.lung_shape import estimate_boxes
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
@@ -50,7 +50,7 @@ def run(
         np.save(file, found)
 
 
-def in_batches(network: keras.Model, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def in_batches(network: keras.Model, pixels: Grey) -> Singles:
     """Return `features_of` any number of images, at least one."""
     starts = progress(range(0, len(pixels), BATCH), desc="zones", unit="batch")
     parts = [features_of(network, np.asarray(pixels[start : start + BATCH])) for start in starts]
@@ -76,7 +76,7 @@ def up_to(network: keras.Model, layer: str | None) -> keras.Model:
     return keras.Model(network.input, maps[layer])
 
 
-def features_of(network: keras.Model, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def features_of(network: keras.Model, pixels: Grey) -> Singles:
     """Return the features of the zones of images, uint8 [n, size, size] -> [n, 6, channels].
 
     The lungs are estimated on every image in one way, also where somebody has drawn them.

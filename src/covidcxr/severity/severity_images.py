@@ -1,6 +1,5 @@
 """The images that readers have scored, or whose outcome is known."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from covidcxr.data.sampling import Sampler, list_candidates, write_excluded
 from covidcxr.data.source import filter_candidates
 from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
 from covidcxr.errors import InputError
+from covidcxr.logs import log
 from covidcxr.severity.scores import ScoreTable, match_films, read_outcome, read_scores
-
-log = logging.getLogger("covidcxr")
 
 SCORE_COLUMNS = ["image_id", "score", "reader", "zone", "value"]
 UNKNOWN = "unknown"

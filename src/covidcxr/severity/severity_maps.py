@@ -11,14 +11,13 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import spearmanr
 
+from covidcxr.array_types import Floats, Integers, Texts
 from covidcxr.data.lung_shape import estimate_boxes
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
-from covidcxr.evaluate.bootstrap import Floats
 from covidcxr.explain.gradcam import build_explainer, explain
 from covidcxr.explain.measures import extent, upsample
 from covidcxr.report import formats
@@ -136,7 +135,7 @@ def run(
     write_section(section, describe(results, settings["target"]))
 
 
-def fold_of(rows: pd.DataFrame, study: pd.DataFrame) -> npt.NDArray[np.int64]:
+def fold_of(rows: pd.DataFrame, study: pd.DataFrame) -> Integers:
     """Return the fold of each image's patient in the study, -1 where none of it trains.
 
     Parameters
@@ -155,7 +154,7 @@ def fold_of(rows: pd.DataFrame, study: pd.DataFrame) -> npt.NDArray[np.int64]:
 def of_zones(
     judged: Mapping[str, Floats],
     zones: Floats,
-    patients: npt.NDArray[np.str_],
+    patients: Texts,
     score: str,
     limits: tuple[float, float],
 ) -> Iterator[Measured]:
@@ -190,9 +189,7 @@ def of_zones(
 
 
 def of_totals(
-    followed: Mapping[str, Mapping[str, Floats]],
-    totals: Mapping[str, Floats],
-    patients: npt.NDArray[np.str_],
+    followed: Mapping[str, Mapping[str, Floats]], totals: Mapping[str, Floats], patients: Texts
 ) -> Iterator[Measured]:
     """Yield Spearman's correlation of what each judge follows with each score."""
     for judge, values in followed.items():

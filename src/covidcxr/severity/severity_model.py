@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from covidcxr.array_types import Mask
 from covidcxr.arrays import open_rows
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.errors import InputError
@@ -129,7 +130,7 @@ def films_of(
     scores: str | Path,
     name: str,
     spec: Mapping[str, Any],
-) -> tuple[npt.NDArray[np.bool_], Films]:
+) -> tuple[Mask, Films]:
     """Return which of the images a score is learned from, and these with their values."""
     table = read_table(scores, SCORE_COLUMNS, ["value"])
     own = _reference_of(table, name, rows)

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from covidcxr.array_types import Singles
 from covidcxr.data.lung_shape import Boxes
 
 Floats = npt.NDArray[np.floating]
@@ -53,7 +54,7 @@ def coverage(cells: int, low: Floats, high: Floats) -> Floats:
     return np.asarray(np.clip(inside, 0, None) * cells)
 
 
-def pool(feature_map: Floats, boxes: Boxes) -> npt.NDArray[np.float32]:
+def pool(feature_map: Floats, boxes: Boxes) -> Singles:
     """Average a feature map in boxes, cells at their edges by the share that lies inside.
 
     Parameters
@@ -76,7 +77,7 @@ def pool(feature_map: Floats, boxes: Boxes) -> npt.NDArray[np.float32]:
     return np.asarray(np.tensordot(weights, feature_map, 2), np.float32)
 
 
-def zone_features(feature_maps: Floats, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+def zone_features(feature_maps: Floats, boxes: npt.NDArray[np.float64]) -> Singles:
     """Pool feature maps in the six zones, and take signed square roots, which even out channels.
 
     Parameters

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +12,12 @@ from covidcxr.data.download import JSON, TABLE, NotFoundError, join
 from covidcxr.data.repository import Repository
 from covidcxr.data.source import Source, Where, as_candidates, filter_any
 from covidcxr.errors import InputError
+from covidcxr.logs import log
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from covidcxr.data.lung_shape import Boxes
-
-log = logging.getLogger("covidcxr")
 
 REPOSITORY = "ieee8023/covid-chestxray-dataset"
 MIRROR = "covid-chestxray-dataset"

@@ -1,6 +1,5 @@
 """Images of one's own, listed in a table."""
 
-import logging
 import unicodedata
 from functools import lru_cache
 from pathlib import Path, PureWindowsPath
@@ -12,8 +11,7 @@ from covidcxr.data.source import NUMBERS, TEXTS, Source, as_candidates
 from covidcxr.data.spreadsheet import numbers, plain, read_spreadsheet, refuse_rows
 from covidcxr.errors import InputError
 from covidcxr.files import is_there
-
-log = logging.getLogger("covidcxr")
+from covidcxr.logs import log
 
 REQUIRED = ["path", "label", "patient_id"]
 OPTIONAL = [name for name in [*TEXTS, *NUMBERS] if name not in ("diagnosis", "patient_id")]

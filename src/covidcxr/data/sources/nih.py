@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +9,10 @@ from typing import TYPE_CHECKING
 from covidcxr.data.fingerprint import fingerprint_listing
 from covidcxr.data.source import Source, as_candidates
 from covidcxr.errors import InputError
+from covidcxr.logs import log
 
 if TYPE_CHECKING:
     import pandas as pd
-
-log = logging.getLogger("covidcxr")
 
 ENTRIES = "Data_Entry_2017*.csv"
 LICENSE = "free use (NIH Clinical Center)"
