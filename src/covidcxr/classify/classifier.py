@@ -45,8 +45,6 @@ def run(
         Joblib file to write: fitted pipelines by `fold<k>`. Reading it runs code: only one's own.
     predictions
         CSV to write, see `covidcxr.classify.predictions.prediction_table`.
-    classes
-        Class names.
     by_class, by_source
         See `covidcxr.classify.weights.sample_weights`. Each fold's weights are of all training
         images: folds have all but the same shares.

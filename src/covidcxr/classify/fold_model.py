@@ -19,14 +19,10 @@ def run(
 
     Parameters
     ----------
-    network
-        `.keras` file of the backbone.
     head
         What the fold's training wrote.
     model
         `.keras` file to write, with a `ModelCard`. Its layers are named as in the head.
-    classes
-        Class names, in the order of the outputs.
     trainable
         Where the features were cut.
     wildcards

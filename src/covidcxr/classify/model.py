@@ -163,8 +163,6 @@ def run(
 
     Parameters
     ----------
-    network
-        `.keras` file of the backbone.
     heads
         What each fold's training wrote.
     features
@@ -174,8 +172,6 @@ def run(
         `manifest.csv` and the population's split.
     model
         `.keras` file to write, with a `ModelCard`.
-    classes
-        Class names, in the order of the outputs.
     trainable
         Where the features were cut.
     wildcards

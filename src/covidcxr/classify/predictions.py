@@ -321,8 +321,6 @@ def run(
         Table of images of each of `sets`, the external ones.
     predictions
         CSV to write: `IDENTITY`, image_id, patient_id, label, p_<class>...
-    classes
-        Class names.
 
     Raises
     ------

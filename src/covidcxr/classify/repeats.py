@@ -80,8 +80,6 @@ def run(
         Synthetic images by name of the augmentation.
     backbone
         Its name.
-    threads
-        Processor threads.
 
     Raises
     ------

@@ -45,8 +45,6 @@ def run(
         Of each of `sets`: `.npy` [n, *cut], and its images by `MANIFEST`, rows alike.
     predictions
         CSV to write, see `covidcxr.classify.predictions.prediction_table`.
-    classes
-        Class names in the order of the models' outputs.
     population, backbone
         Of the models.
 

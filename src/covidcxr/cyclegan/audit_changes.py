@@ -106,8 +106,6 @@ def run(
         section to write.
     size
         Side of the generator's images, in pixels.
-    seed
-        Of the run.
 
     Raises
     ------

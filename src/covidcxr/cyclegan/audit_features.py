@@ -125,12 +125,8 @@ def run(
         training image of the target class), distance (in standardised features), nearest_is_source
         (of a synthetic image: whether of all training images the one that it was made from lies
         nearest).
-    png, svg, section
-        Figure and section to write.
     weights
         Weights of each backbone, in the order of `features`; `random` is said in the section.
-    seed
-        Of the run.
 
     Raises
     ------

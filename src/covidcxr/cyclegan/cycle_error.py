@@ -51,14 +51,8 @@ def run(
         and each test image of `source_class` (`test`, which no generator has seen): image_id,
         patient_id, split, change, cycle_error, cycle_error_rounded, cycle_error_noisy; see
         `cycle_errors`.
-    section
-        Section to write.
     source_class
         Class that is translated.
-    seed
-        Of the run.
-    threads
-        Processor threads.
 
     Raises
     ------

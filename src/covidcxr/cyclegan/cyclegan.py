@@ -368,8 +368,6 @@ def run(
     left_out_fold
         Fold whose images are not used either; `split` is then `split.csv`. Its training starts from
         the same weights as the one on all folds.
-    threads
-        CPU threads.
 
     Raises
     ------

@@ -41,8 +41,6 @@ def run(
         `holdout.csv`; only training images are shown.
     synthetic, synthetic_images
         `synthetic.csv` and its images, uint8 [m, size, size].
-    png, svg, section
-        Figure to write, and its section.
     seed
         The run's seed; decides which images are shown.
 

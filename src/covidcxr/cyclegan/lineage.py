@@ -53,8 +53,6 @@ def run(
     table
         CSV to write: generator, images (those `fed` to it, those `translated` by it), check,
         compared (how many), found (how many of them fail the check), first (one that does).
-    section
-        Section to write.
     names
         Of the generators: `all` for the one on all training images, else the fold left out,
         `fold0`, ...

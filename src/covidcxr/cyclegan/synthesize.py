@@ -57,10 +57,6 @@ def run(
         Folder of the same images as PNG; replaced as a whole.
     number
         Images to make; 0 gives an empty table and array.
-    seed
-        The run's seed.
-    threads
-        CPU threads.
 
     Raises
     ------

@@ -51,18 +51,12 @@ def run(
         Three CSV files to write: that of `compare_arms` for all backbones; the differences of the
         single repeats (backbone, arm, reference, split, measure, repeat, difference); that of
         `detectable_effects`.
-    png, svg, section
-        Figure and section to write.
     weights
         Weights of each backbone, in the order of `repeats`; `random` is said in the section.
-    classes
-        Class names, in the order of the probabilities.
     target_class
         The class whose sensitivity is compared.
     synthetic_arms
         Arms that train with synthetic images.
-    seed
-        Of the run.
     """
     compared, each = [], []
     for backbone, path in zip(weights, repeats, strict=True):

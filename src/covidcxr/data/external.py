@@ -63,8 +63,6 @@ def run(
         As in the config, those of the run and of the set.
     classes
         The set's parts of each class.
-    seed
-        Of the run.
     """
     used = {part["source"] for parts in classes.values() for part in parts}
     candidates = list_candidates(sources, folders, used)

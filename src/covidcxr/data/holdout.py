@@ -31,16 +31,12 @@ def run(
 
     Parameters
     ----------
-    manifest
-        `manifest.csv`.
     holdout
         Table to write, rows in the manifest's order.
     unit
         What is kept together: `patient`, `site`, or nothing (`image`), see `groups_of`.
     test
         Test images of each class, or one share (0..1) for all classes.
-    seed
-        The run's seed.
 
     Raises
     ------

@@ -32,8 +32,6 @@ def run(
 
     Parameters
     ----------
-    manifest
-        `manifest.csv`.
     images
         Its images, uint8 [rows, size, size].
     folders

@@ -32,8 +32,6 @@ def run(
         Sources whose training images belong to the population; None for all of them.
     folds
         Divide the training images anew by patient into so many folds; None keeps the run's.
-    seed
-        Of the run.
 
     Raises
     ------

@@ -24,8 +24,6 @@ def run(
 
     Parameters
     ----------
-    manifest
-        `manifest.csv`.
     holdout
         `holdout.csv` of the same manifest.
     split
@@ -34,8 +32,6 @@ def run(
         What is kept together: `patient`, `site`, or nothing (`image`), see `groups_of`.
     folds
         Number of folds, >= 2.
-    seed
-        The run's seed.
 
     Raises
     ------

@@ -200,8 +200,6 @@ def run(
     table
         CSV to write: backbone, augmentation and the columns of `compare` with size_mb (1e6 bytes)
         and milliseconds (median for one image alone on this processor, with `threads` threads).
-    classes
-        Class names, in the order of the model's outputs.
     """
     configure(threads=threads, seed=integer_seed(seed, "litert"))
     manifest, split, images = study

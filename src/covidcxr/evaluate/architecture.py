@@ -199,8 +199,6 @@ def run(
     table
         CSV to write: backbone, augmentation, size_mb (file of a single fold's complete model in MB
         of 1e6 bytes), parameters (all weights), trainable_parameters (those that training changes).
-    png, svg, section
-        Figures and section of the report to write.
     models
         Backbone and augmentation of each head, in the order of the rows.
     """

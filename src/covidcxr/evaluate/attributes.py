@@ -37,8 +37,6 @@ def run(
 
     Parameters
     ----------
-    manifest
-        `manifest.csv`.
     images
         `images/manifest.npy`, uint8 [n, size, size], in the manifest's order.
     table

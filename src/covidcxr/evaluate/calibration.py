@@ -87,19 +87,11 @@ def run(
 
     Parameters
     ----------
-    predictions
-        All predictions of the run.
     table
         CSV to write: backbone, augmentation, classifier, scaling (`none`, `temperature`),
         temperature, and what `calibration` returns.
     bins
         CSV to write: backbone, augmentation, classifier, scaling, and what `reliability` returns.
-    png, svg, section
-        Figures and section of the report to write.
-    classes
-        Class names in table order.
-    seed
-        The run's seed.
     """
     rows, parts = [], []
     own = of_study(read_predictions(predictions, classes))

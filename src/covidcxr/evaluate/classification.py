@@ -32,16 +32,12 @@ def run(
 
     Parameters
     ----------
-    scores
-        `scores.csv` of the run.
     table
         CSV to write: backbone, augmentation, classifier, model, split (`validation` or `test`), and
         the columns of `summary`. The validation row of a fold's model scores that fold, that of the
         ensemble the out-of-fold predictions of all training images.
     section
         Section of the report to write: the main result.
-    classes
-        Class names in table order.
     """
     own = of_study(read_scores(scores))
     own = own[own["set"].isin(SPLITS) & (own["group"] == "")]

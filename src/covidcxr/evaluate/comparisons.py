@@ -56,16 +56,8 @@ def run(
 
     Parameters
     ----------
-    predictions
-        All predictions of the run.
     table
         CSV to write, see `compare`.
-    section
-        Section of the report to write.
-    classes
-        Class names in table order.
-    seed
-        The run's seed.
     """
     own = ensembles(of_study(read_predictions(predictions, classes)))
     correct: dict[Kind, Mask] = {}

@@ -92,12 +92,6 @@ def run(
         `kind`: `chance`, `attribute`, `together`, `model`). Columns predictor, kind, n, patients,
         accuracy and balanced_accuracy, each with `_low` and `_high` (95 %, by patient), and
         apart_<class>: balanced accuracy of the class against the rest, 0.5 by chance.
-    png, svg, section
-        Figure and section to write.
-    classes
-        Class names.
-    seed
-        The run's seed.
 
     Raises
     ------

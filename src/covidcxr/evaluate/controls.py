@@ -216,8 +216,6 @@ def run(
         CSV to write: control, and `control_score`; `thumbnail` and `histogram` need no features.
     sources
         CSV to write: scope (`all images`, `within <class>`), sources, and `predict_source`.
-    section
-        Section of the report to write.
     settings
         See `Settings`.
     """

@@ -55,8 +55,6 @@ def run(
 
     Parameters
     ----------
-    scores
-        `scores.csv` of the run.
     points
         `operating_point.csv` of the run.
     images, excluded
@@ -65,10 +63,6 @@ def run(
         CSV to write, see `external_table`.
     counts
         CSV to write, see `describe_set`.
-    section
-        Section of the report to write.
-    classes
-        Class names in table order.
     """
     everything = of_study(read_scores(scores))
     own = everything[everything["set"].isin(list(sets))]

@@ -41,8 +41,6 @@ def run(
         `collections.csv`: source, diagnosis, view, images (listed), files (present).
     manifest
         `manifest.csv`; says how many images of each source the run uses.
-    png, svg, section
-        Figures and section of the report to write.
 
     Raises
     ------

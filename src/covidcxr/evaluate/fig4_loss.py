@@ -37,8 +37,6 @@ def run(
     ----------
     histories
         Training history of every fold's network.
-    png, svg, section
-        Figures and section of the report to write.
     models
         Backbone and augmentation of each of `histories`.
 

@@ -32,17 +32,7 @@ def run(
     *,
     classes: Sequence[str],
 ) -> None:
-    """Draw the confusion matrix of every network's ensemble on the test set.
-
-    Parameters
-    ----------
-    predictions
-        All predictions of the run.
-    png, svg, section
-        Figures and section of the report to write.
-    classes
-        Class names in table order.
-    """
+    """Draw the confusion matrix of every network's ensemble on the test set."""
     own = ensembles(networks(of_study(read_predictions(predictions, classes))))
     matrices = {
         kind: confusion(test["label"].to_numpy(), test["predicted"].to_numpy(), classes)

@@ -19,12 +19,8 @@ def run(scores: str | Path, table: str | Path, section: str | Path) -> None:
 
     Parameters
     ----------
-    scores
-        `scores.csv` of the run.
     table
         CSV to write, see `with_folds`.
-    section
-        Section of the report to write.
     """
     own = of_study(read_scores(scores))
     found = with_folds(own[(own["set"] == "test") & (own["group"] == "")])

@@ -71,14 +71,8 @@ def run(
         `manifest.csv` and `split.csv`, whose folds are groups of sites.
     table
         CSV to write, see `left_out`.
-    png, svg, section
-        Figure and section of the report to write.
-    classes
-        Class names in table order.
     target
         The class of AUC, sensitivity and specificity.
-    seed
-        The run's seed.
     """
     placed = read_images(*images)
     found = left_out(read_predictions(predictions, classes), placed, classes, target, seed)

@@ -60,8 +60,6 @@ def run(
 
     Parameters
     ----------
-    predictions
-        All predictions of the run.
     points
         CSV to write: backbone, augmentation, classifier, class, set (`test` and external ones),
         asked, asked_of (sensitivity or specificity), threshold, validation_sensitivity,
@@ -69,17 +67,11 @@ def run(
     predictive
         CSV to write: backbone, augmentation, classifier, class, and what `predictive_values`
         returns for the test set.
-    png, svg, section
-        Figures and section of the report to write.
-    classes
-        Class names in table order.
     target
         The class to be found.
     goal
         `sensitivity`, or if it is not None `specificity`, asked of the threshold on the out-of-fold
         predictions, in (0, 1].
-    seed
-        The run's seed.
 
     Raises
     ------

@@ -34,12 +34,8 @@ def run(
 
     Parameters
     ----------
-    scores
-        `scores.csv` of the run.
     table
         CSV to write, see `matrix_of`.
-    png, svg, section
-        Figure and section of the report to write.
     populations
         Names of the populations.
     target

@@ -44,8 +44,6 @@ def run(
         Table 1 to write, see `accuracy_table`.
     comparison
         Table 2 to write, see `comparison_table`.
-    section
-        Section of the report to write.
     untrained
         Backbones that started from random weights, to which the published figures do not compare.
 

@@ -45,18 +45,10 @@ def run(
 
     Parameters
     ----------
-    predictions
-        All predictions of the run.
-    manifest
-        Of the run.
     table
         CSV to write, see `scores`.
-    classes
-        Class names in table order.
     populations
         Sources of each population, see `cells`.
-    seed
-        The run's seed.
     """
     groups = cells(read_manifest(manifest), populations, classes)
     frame = read_predictions(predictions, classes)

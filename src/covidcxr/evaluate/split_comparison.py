@@ -100,14 +100,10 @@ def run(
     clean, rows, models
         Of each backbone, features of every image of the manifest, their rows, and the run's
         logistic regressions on them, which chose a penalty.
-    manifest
-        `data/manifest.csv`.
     table
         CSV to write, see `summary`.
     draws
         CSV to write: backbone, repeat, accuracies of each split, n, shared, removed.
-    section
-        Section of the report to write.
     settings
         See `Settings`.
     """

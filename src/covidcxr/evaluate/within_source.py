@@ -72,20 +72,12 @@ def run(
 
     Parameters
     ----------
-    predictions
-        All predictions of the run.
     tables
         Manifest of the run and tables of the external sets.
     table
         CSV to write, see `within_sources`.
-    png, svg, section
-        Figure and section of the report to write.
-    classes
-        Class names in table order.
     target
         The class told from the others.
-    seed
-        The run's seed.
     """
     images = pd.concat([read_manifest(path) for path in tables], ignore_index=True)
     places = images[["image_id", "source", "site", "view"]].drop_duplicates("image_id")

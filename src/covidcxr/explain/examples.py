@@ -40,10 +40,6 @@ def run(
         Table of images and maps of each backbone, see `covidcxr.explain.explanations`.
     fig6, fig7
         PNG and SVG to write of each.
-    section
-        Section of the report.
-    classes
-        Class names.
     look
         `colormap` and `opacity` of the maps.
     """

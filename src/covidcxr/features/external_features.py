@@ -26,8 +26,6 @@ def run(
 
     Parameters
     ----------
-    network
-        `.keras` file of the backbone.
     images
         uint8 [n, size, size].
     features
@@ -36,8 +34,6 @@ def run(
         Where the backbone is cut, see `covidcxr.features.backbone.cut_layer`.
     mixed_precision
         Compute in float16 (GPU).
-    threads
-        Processor threads.
     altered
         Row and image -> the image to pass instead, of the same shape.
 

@@ -153,8 +153,6 @@ def run(
 
     Parameters
     ----------
-    network
-        `.keras` file of the backbone.
     images
         uint8 [n, size, size], rows as in `table`.
     table
@@ -171,8 +169,6 @@ def run(
         without views.
     settings
         See `Settings`.
-    threads
-        Processor threads.
 
     Raises
     ------

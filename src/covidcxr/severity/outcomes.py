@@ -88,8 +88,6 @@ def run(
         CSV to write, `COLUMNS`: tested is the source, out of fold, or `<source> to <source>`;
         held_fixed `view`, another outcome or ""; metric `auc` or `brier`; with `compared` the
         difference from that predictor on the same images; the interval is 95 % by patient.
-    section
-        Section of the report to write.
     held_fixed
         Of each outcome another one, or None.
 

@@ -53,8 +53,6 @@ def run(
         `zones`, `course`: pairs of images of one patient, or a part of the score's range), metric,
         estimate, low, high (95 % by patient), n, patients. Measures of a model are means over the
         repeated divisions into folds.
-    png, svg, section
-        Figure and section to write.
     specs
         The config's `scores`.
     """

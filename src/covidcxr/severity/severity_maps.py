@@ -66,8 +66,6 @@ def run(
     table
         CSV to write: judge (a backbone, `OWN` or `USUAL`), score, measure, estimate, low, high
         (95 % by patient), n (images, zones for `AFFECTED`), patients.
-    section
-        Section of the report to write.
     settings
         classes, target (the one explained), diagnoses (of the images taken; none takes all) and
         zone_range.

@@ -39,8 +39,6 @@ def run(
     table
         CSV to write: images (`SOURCES`, `TRANSLATIONS`, `ADDED`, `real <class>`), estimate (mean
         score), low, high (95 % by patient), n, patients.
-    section
-        Section of the report to write.
     target
         Class of the real images.
     """
