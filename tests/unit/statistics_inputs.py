@@ -1,15 +1,25 @@
 """Predictions of two made-up backbones in two folds, for the tests of evaluation."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 
 from covidcxr.classify.predictions import IDENTITY, completed
+from covidcxr.evaluate import bootstrap
 
 CLASSES = ["ill", "well", "other"]
 IMAGES = 90
 TEST = 30
+
+
+def few(number: int, function: Callable[..., Any], *values: Any, **options: Any) -> Any:
+    """Call a function that resamples, with this number of resamples."""
+    with mock.patch.object(bootstrap, "REPLICATES", number):
+        return function(*values, **options)
 
 
 def labels() -> list[str]:

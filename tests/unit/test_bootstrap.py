@@ -15,6 +15,7 @@ from covidcxr.evaluate.bootstrap import (
     share_interval,
     share_of,
 )
+from tests.unit.statistics_inputs import few
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -38,7 +39,7 @@ def test_a_resample_draws_as_many_patients_as_there_are_each_with_all_images(pat
 
 def test_one_image_a_patient_gives_scipys_percentile_interval():
     values = rng(1).exponential(size=80)
-    found = interval(mean_of(values), np.arange(80), rng(2), replicates=20000)
+    found = few(20000, interval, mean_of(values), np.arange(80), rng(2))
     expected = stats.bootstrap(
         (values,), np.mean, n_resamples=20000, method="percentile", rng=rng(3)
     )
@@ -50,7 +51,7 @@ def test_one_image_a_patient_gives_scipys_percentile_interval():
 def test_spread_of_a_mean_over_patients_is_that_of_the_patients_means():
     patients = np.repeat(np.arange(50), 4)
     values = np.repeat(rng(4).normal(size=50), 4) + 0.1 * rng(5).normal(size=200)
-    drawn = resampled(mean_of(values), patients, rng(6), 20000)
+    drawn = few(20000, resampled, mean_of(values), patients, rng(6))
     means = values.reshape(50, 4).mean(axis=1)
     assert drawn.std() == pytest.approx(means.std() / np.sqrt(50), rel=0.03)
 
@@ -59,10 +60,9 @@ def test_spread_of_a_mean_over_patients_is_that_of_the_patients_means():
 @given(st.integers(2, 6), st.integers(0, 99))
 def test_copies_of_a_patients_image_make_the_interval_no_narrower(copies, seed):
     correct = rng(seed).random(30) < 0.8
-    once = share_interval(correct, np.arange(30), rng(1), replicates=200)
-    copied = share_interval(
-        np.repeat(correct, copies), np.repeat(np.arange(30), copies), rng(1), replicates=200
-    )
+    once = few(200, share_interval, correct, np.arange(30), rng(1))
+    patients = np.repeat(np.arange(30), copies)
+    copied = few(200, share_interval, np.repeat(correct, copies), patients, rng(1))
     assert copied == pytest.approx(once)
 
 
@@ -73,7 +73,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say_while_image_wise_ones_do
         patients = np.repeat(np.arange(60), 3)
         correct = np.repeat(source.random(60) < 0.8, 3)
         for unit, clusters in (("patient", patients), ("image", np.arange(180))):
-            found = share_interval(correct, clusters, source, replicates=300)
+            found = few(300, share_interval, correct, clusters, source)
             covered[unit] += found.low <= 0.8 <= found.high
     assert 0.90 <= covered["patient"] / 200 <= 0.99
     assert covered["image"] / 200 < 0.85
@@ -101,6 +101,6 @@ def test_all_right_is_not_certain_and_counts_patients_not_images():
 def test_large_samples_are_resampled_in_pieces_with_the_same_seed_and_number(monkeypatch):
     monkeypatch.setattr("covidcxr.evaluate.bootstrap.CHUNK", 50)
     values = rng(1).random(20)
-    drawn = resampled(mean_of(values), np.arange(20), rng(2), 7)
+    drawn = few(7, resampled, mean_of(values), np.arange(20), rng(2))
     assert drawn.shape == (7,)
-    np.testing.assert_array_equal(drawn, resampled(mean_of(values), np.arange(20), rng(2), 7))
+    np.testing.assert_array_equal(drawn, few(7, resampled, mean_of(values), np.arange(20), rng(2)))

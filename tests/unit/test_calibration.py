@@ -22,7 +22,7 @@ from covidcxr.evaluate.calibration import (
     scaled_ensemble,
     section_of,
 )
-from tests.unit.statistics_inputs import CLASSES, write_predictions
+from tests.unit.statistics_inputs import CLASSES, few, write_predictions
 
 
 def calibrated(n: int, seed: int = 0, spread: float = 2.0):
@@ -99,8 +99,8 @@ def test_calibration_error_is_the_mean_gap_of_the_bins() -> None:
 def test_calibrated_model_is_not_suspected_and_an_overconfident_one_is() -> None:
     logits, truth = calibrated(1500, seed=1)
     patients = np.arange(1500)
-    good = calibration(softmax(logits, axis=1), truth, patients, seed=1, replicates=300)
-    bad = calibration(softmax(4 * logits, axis=1), truth, patients, seed=1, replicates=300)
+    good = few(300, calibration, softmax(logits, axis=1), truth, patients, seed=1)
+    bad = few(300, calibration, softmax(4 * logits, axis=1), truth, patients, seed=1)
     assert good["p_calibrated"] > 0.05
     assert good["ece"] == pytest.approx(good["ece_if_calibrated"], abs=0.02)
     assert bad["p_calibrated"] < 0.01
@@ -112,7 +112,7 @@ def test_calibrated_model_is_not_suspected_and_an_overconfident_one_is() -> None
 @given(st.integers(0, 999), st.integers(12, 60))
 def test_every_interval_holds_its_estimate(seed: int, n: int) -> None:
     logits, truth = calibrated(n, seed=seed)
-    found = calibration(softmax(logits, axis=1), truth, np.arange(n) // 2, seed=1, replicates=100)
+    found = few(100, calibration, softmax(logits, axis=1), truth, np.arange(n) // 2, seed=1)
     for name in found:
         if f"{name}_low" in found:
             assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]

@@ -15,7 +15,7 @@ from covidcxr.evaluate.classification import run, section_of, summary
 from covidcxr.evaluate.scores import scores
 from covidcxr.report.section import read_section
 from tests.unit import statistics_inputs
-from tests.unit.statistics_inputs import identified
+from tests.unit.statistics_inputs import few, identified
 
 CLASSES = ["covid", "normal", "pneumonia"]
 labels = st.sampled_from(CLASSES)
@@ -27,7 +27,7 @@ def summarised(pairs: list[tuple[str, str]]) -> pd.Series:
     frame["patient_id"] = [f"s:{k}" for k in range(len(frame))]
     for name in CLASSES:
         frame[f"p_{name}"] = (frame["predicted"] == name).astype(float)
-    return summary(scores(identified(frame), CLASSES, seed=1, replicates=5), CLASSES).iloc[0]
+    return summary(few(5, scores, identified(frame), CLASSES, seed=1), CLASSES).iloc[0]
 
 
 @settings(max_examples=50, deadline=None)
@@ -61,7 +61,7 @@ def test_rows_keep_the_order_of_the_predictions_and_hold_validation_and_test(tmp
     elsewhere = frame.assign(population="children")
     external = frame[frame["set"] == "test"].assign(set="hospital")
     everything = pd.concat([frame, elsewhere, external], ignore_index=True)
-    table = scores(everything, classes, seed=1, groups={"g": frame["image_id"]}, replicates=5)
+    table = few(5, scores, everything, classes, seed=1, groups={"g": frame["image_id"]})
     write_table(table, tmp_path / "scores.csv")
     run(
         tmp_path / "scores.csv",

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from covidcxr.evaluate.comparisons import COLUMNS, FIRST, SECOND, compare, section_of
+from tests.unit.statistics_inputs import few
 
 
 def models(seed: int, count: int = 3, n: int = 80):
@@ -19,7 +20,7 @@ def models(seed: int, count: int = 3, n: int = 80):
 @given(st.integers(0, 1000))
 def test_p_is_the_binomial_test_of_the_discordant_images_and_holm_steps_down(seed: int) -> None:
     correct = models(seed)
-    table = compare(correct, np.arange(80), seed=1, replicates=50)
+    table = few(50, compare, correct, np.arange(80), seed=1)
     assert tuple(table.columns) == COLUMNS
     assert len(table) == 3
     for row in table.itertuples():

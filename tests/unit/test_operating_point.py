@@ -7,20 +7,18 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
 
 from covidcxr.errors import InputError
 from covidcxr.evaluate.operating_point import (
     PREVALENCES,
     applied,
-    curve,
     predictive_values,
     run,
     section_of,
     threshold_for,
     threshold_of_specificity,
 )
-from tests.unit.statistics_inputs import CLASSES, predicted, write_predictions
+from tests.unit.statistics_inputs import CLASSES, few, predicted, write_predictions
 
 scores = st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=1, max_size=60)
 
@@ -71,7 +69,7 @@ def test_a_faultless_specificity_does_not_promise_faultless_calls() -> None:
 
 def test_a_threshold_is_applied_to_the_images_of_a_set() -> None:
     frame = predicted(0, 1)[60:]
-    point, values = applied(frame, "ill", 0.4, seed=1, replicates=50)
+    point, values = few(50, applied, frame, "ill", 0.4, seed=1)
     called, ill = frame["p_ill"] >= 0.4, frame["label"] == "ill"
     assert point["sensitivity"] == pytest.approx((called & ill).sum() / ill.sum())
     assert point["specificity"] == pytest.approx((~called & ~ill).sum() / (~ill).sum())
@@ -84,17 +82,10 @@ def test_a_threshold_is_applied_to_the_images_of_a_set() -> None:
 
 def test_a_set_without_the_class_has_no_sensitivity() -> None:
     frame = predicted(0, 1)
-    point, _ = applied(frame[frame["label"] != "ill"], "ill", 0.4, seed=1, replicates=50)
+    point, _ = few(50, applied, frame[frame["label"] != "ill"], "ill", 0.4, seed=1)
     assert np.isnan([point[f"sensitivity{end}"] for end in ("", "_low", "_high")]).all()
     assert point["sensitivity_n"] == 0
     assert point["specificity_n"] == 60
-
-
-def test_curve_encloses_the_area_of_scikit_learn() -> None:
-    rng = np.random.default_rng(0)
-    values, positive = rng.random(50).round(1), rng.random(50) < 0.4
-    false, true = curve(values, positive)
-    assert np.trapezoid(true, false) == pytest.approx(roc_auc_score(positive, values))
 
 
 def write(folder, target: str, test_seed: int = 0, **goal) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """Weighted measures against scikit-learn, and the long table of all scores."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from covidcxr.classify.predictions import read_predictions
+from covidcxr.classify.predictions import class_positions, read_predictions
 from covidcxr.data.tables import write_table
 from covidcxr.evaluate import metrics
 from covidcxr.evaluate.intervals import COLUMNS as INTERVALS
 from covidcxr.evaluate.intervals import section_of, with_folds
 from covidcxr.evaluate.scores import COLUMNS, cells, measured, read_scores, scores
-from tests.unit.statistics_inputs import CLASSES, predictions, write_predictions
+from tests.unit.statistics_inputs import CLASSES, few, predictions, write_predictions
 
 
 def drawn(seed: int, n: int = 60, count: int = 3):
@@ -68,23 +67,22 @@ def test_what_has_no_images_is_undefined() -> None:
     assert np.isnan(metrics.auc(np.ones((1, 2)), np.array([0.1, 0.2]), np.array([True, True])))
 
 
-def scored(frame: pd.DataFrame, **options: Any) -> pd.DataFrame:
+def scored(frame: pd.DataFrame) -> pd.DataFrame:
     """`measured` on the test images of the ensemble of backbone A."""
     own = frame.query("backbone == 'A' and model == 'ensemble' and set == 'test'")
     probabilities = own[[f"p_{name}" for name in CLASSES]].to_numpy()
     return measured(
-        metrics.class_positions(own["label"].tolist(), CLASSES),
+        class_positions(own["label"], CLASSES),
         probabilities.argmax(axis=1),
         own["patient_id"].to_numpy(),
         np.random.default_rng(1),
         classes=CLASSES,
         probabilities=probabilities,
-        **options,
     )
 
 
 def test_every_measure_stands_within_its_interval_and_counts_its_own_images() -> None:
-    rows = scored(predictions(skill=0.3), replicates=400).set_index(["metric", "class"])
+    rows = few(400, scored, predictions(skill=0.3)).set_index(["metric", "class"])
     assert len(rows) == 3 + 5 * 3
     sure = rows["method"] == "bootstrap"
     assert sure.sum() >= 15
@@ -96,7 +94,7 @@ def test_every_measure_stands_within_its_interval_and_counts_its_own_images() ->
 
 
 def test_a_faultless_model_gets_exact_bounds_or_none_and_never_certainty() -> None:
-    rows = scored(predictions(skill=50), replicates=50).set_index(["metric", "class"])
+    rows = few(50, scored, predictions(skill=50)).set_index(["metric", "class"])
     assert (rows["estimate"] == 1).all()
     assert rows.loc[("sensitivity", "ill"), "method"] == "exact"
     assert rows.loc[("sensitivity", "ill"), "low"] == pytest.approx(0.025 ** (1 / 5))
@@ -106,7 +104,7 @@ def test_a_faultless_model_gets_exact_bounds_or_none_and_never_certainty() -> No
 
 def test_a_class_without_images_has_no_sensitivity_and_others_count_as_ever() -> None:
     frame = predictions()
-    rows = scored(frame[frame["label"] != "ill"], replicates=50).set_index(["metric", "class"])
+    rows = few(50, scored, frame[frame["label"] != "ill"]).set_index(["metric", "class"])
     for metric in ("sensitivity", "auc"):
         assert np.isnan(rows.loc[(metric, "ill"), "estimate"])
         assert rows.loc[(metric, "ill"), "method"] == ""
@@ -121,7 +119,7 @@ def test_models_of_a_set_share_resamples_and_groups_are_parts_of_the_test_set() 
     everything = pd.concat([frame, copy], ignore_index=True)
     everything["predicted"] = predictions_of(everything)
     ill = set(frame.loc[frame["label"] == "ill", "image_id"])
-    table = scores(everything, CLASSES, seed=1, groups={"ill (s)": ill}, replicates=50)
+    table = few(50, scores, everything, CLASSES, seed=1, groups={"ill (s)": ill})
     assert list(table.columns) == COLUMNS
     parts = [
         table[table["backbone"] == name].drop(columns="backbone").reset_index(drop=True)
@@ -159,7 +157,7 @@ def test_cells_are_the_populations_and_each_class_of_each_source() -> None:
 def test_ensembles_carry_the_spread_over_their_folds() -> None:
     frame = predictions()
     frame["predicted"] = predictions_of(frame)
-    table = scores(frame[frame["set"] == "test"], CLASSES, seed=1, replicates=50)
+    table = few(50, scores, frame[frame["set"] == "test"], CLASSES, seed=1)
     found = with_folds(table)
     assert list(found.columns) == INTERVALS
     rows = found[(found["backbone"] == "A") & (found["metric"] == "accuracy")].set_index("model")
@@ -172,7 +170,7 @@ def test_ensembles_carry_the_spread_over_their_folds() -> None:
 def test_section_of_intervals_has_each_measure_once_and_marks_exact_bounds() -> None:
     frame = predictions()
     frame["predicted"] = predictions_of(frame)
-    table = with_folds(scores(frame[frame["set"] == "test"], CLASSES, seed=1, replicates=50))
+    table = with_folds(few(50, scores, frame[frame["set"] == "test"], CLASSES, seed=1))
     part = section_of(table[table["model"] == "ensemble"])
     overall, by_class = (item.table for item in part.tables)
     assert overall is not None
@@ -192,7 +190,7 @@ def test_section_of_intervals_has_each_measure_once_and_marks_exact_bounds() -> 
 
 def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = write_predictions(tmp_path)
-    table = scores(read_predictions(path, CLASSES), CLASSES, seed=1, replicates=20)
+    table = few(20, scores, read_predictions(path, CLASSES), CLASSES, seed=1)
     write_table(table, tmp_path / "scores.csv")
     pd.testing.assert_frame_equal(
         read_scores(tmp_path / "scores.csv"), table, check_dtype=False, rtol=1e-9

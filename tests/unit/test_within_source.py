@@ -11,6 +11,7 @@ from covidcxr.classify.predictions import IDENTITY
 from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
 from covidcxr.evaluate.within_source import ALL, COMBINED, run, section_of, within_sources
 from covidcxr.report.section import read_section
+from tests.unit.statistics_inputs import few
 
 CLASSES = ["covid", "other"]
 KIND_OF = ("VGG16", "v1", "network")
@@ -56,7 +57,7 @@ def brute(frame: pd.DataFrame, by: list[str], column: str) -> float:
 )
 def test_measures_are_those_of_all_pairs_of_one_source(rows):
     frame = predictions(rows)
-    found = within_sources(frame, "covid", 0, replicates=10)
+    found = few(10, within_sources, frame, "covid", 0)
     frame["called"] = (frame["predicted"] == "covid").astype(float)
     for fixed, by in ((ALL, []), ("source", ["source"]), ("source and view", ["source", "view"])):
         [row] = found[(found["fixed"] == fixed) & found["group"].isin(["", COMBINED])].to_dict(
@@ -86,7 +87,7 @@ def test_a_model_that_knows_the_source_only_is_at_chance_within_it():
         for source, label, count in (("a", "covid", 60), ("a", "other", 20), ("b", "other", 80))
         for _ in range(count)
     ]
-    found = within_sources(predictions(rows), "covid", 0, replicates=200)
+    found = few(200, within_sources, predictions(rows), "covid", 0)
     auc = found.set_index("fixed").loc[[ALL], "auc"].iloc[0]
     within = found[found["group"] == COMBINED].set_index("fixed").loc["source"]
     assert auc > 0.85
@@ -96,9 +97,9 @@ def test_a_model_that_knows_the_source_only_is_at_chance_within_it():
 
 def test_a_site_is_held_fixed_where_it_is_not_the_source_and_in_several_sources():
     rows = [("a", "PA", "covid", 0.9), ("a", "PA", "other", 0.95), ("b", "PA", "other", 0.3)]
-    alone = within_sources(predictions(rows), "covid", 0, replicates=10)
+    alone = few(10, within_sources, predictions(rows), "covid", 0)
     assert "site" not in set(alone["fixed"])
-    found = within_sources(predictions(rows, "xyx"), "covid", 0, replicates=10)
+    found = few(10, within_sources, predictions(rows, "xyx"), "covid", 0)
     combined = found[found["group"] == COMBINED].set_index("fixed")
     assert combined.loc[["source", "site"], "auc"].tolist() == [0, 1]
     assert found.loc[found["fixed"] == "site", "group"].tolist() == [COMBINED, "x"]
@@ -113,7 +114,7 @@ def test_intervals_resample_patients_not_images():
     together = alone.assign(patient_id=[f"p{k // 10}" for k in range(len(alone))])
     widths = []
     for frame in (alone, together):
-        row = within_sources(frame, "covid", 0, replicates=500).iloc[0]
+        row = few(500, within_sources, frame, "covid", 0).iloc[0]
         widths.append(row["auc_high"] - row["auc_low"])
     assert widths[1] > 1.5 * widths[0]
 

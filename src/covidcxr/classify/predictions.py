@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from covidcxr.array_types import Floats, Integers
 from covidcxr.data.tables import read_manifest, read_split, read_table, validated, write_table
 from covidcxr.errors import InputError
 from covidcxr.logs import log
@@ -68,6 +69,17 @@ def score_columns(classes: Sequence[str]) -> list[str]:
     return [f"p_{name}" for name in classes]
 
 
+def probabilities_of(table: pd.DataFrame, classes: Sequence[str]) -> Floats:
+    """Return the probabilities in a table of predictions, float64 [n, classes]."""
+    return table[score_columns(classes)].to_numpy(np.float64)
+
+
+def class_positions(labels: "pd.Series[str]", classes: Sequence[str]) -> Integers:
+    """Return int64 [n]: position of each label in `classes`."""
+    position = {name: k for k, name in enumerate(classes)}
+    return np.array([position[label] for label in labels], np.int64)
+
+
 def schema(classes: Sequence[str]) -> pa.DataFrameSchema:
     """Return what holds for every table of predictions."""
     scores = score_columns(classes)
@@ -119,7 +131,8 @@ def read_predictions(path: str | Path, classes: Sequence[str]) -> pd.DataFrame:
     """
     scores = score_columns(classes)
     table = read_table(path, [*IDENTITY, *IMAGE, *scores], scores)
-    return table.assign(predicted=np.array(classes)[table[scores].to_numpy().argmax(axis=1)])
+    best = probabilities_of(table, classes).argmax(axis=1)
+    return table.assign(predicted=np.array(classes)[best])
 
 
 def expected(split: pd.DataFrame, external: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -141,13 +154,9 @@ def expected(split: pd.DataFrame, external: Mapping[str, Sequence[str]]) -> pd.D
     trains = split[split["split"] == "train"]
     models = [f"fold{k}" for k in sorted(trains["fold"].unique())]
     sets = {"test": split.loc[split["split"] == "test", "image_id"], **external}
-    validation = pd.DataFrame(
-        {
-            "model": trains["fold"].map("fold{}".format),
-            "set": "validation",
-            "image_id": trains["image_id"],
-        }
-    )
+    validation = trains[["image_id"]].assign(
+        model=trains["fold"].map("fold{}".format), set="validation"
+    )[["model", "set", "image_id"]]
     others = [
         pd.DataFrame({"model": model, "set": name, "image_id": list(ids)})
         for name, ids in sets.items()
@@ -188,8 +197,8 @@ def gather(
     if len(doubles):
         first, second = (row for _, row in doubles.sort_values(keys, kind="stable")[:2].iterrows())
         raise InputError(
-            f"image {first['image_id']} is predicted twice by {_named(first)}: in {first['file']} "
-            f"and {second['file']}; {_repeat(second['file'])}"
+            f"image {first['image_id']} is predicted twice by {' '.join(first[IDENTITY])}: in "
+            f"{first['file']} and {second['file']}; {_repeat(second['file'])}"
         )
     kinds = ["population", "backbone", "augmentation", "classifier"]
     for _, rows in everything.groupby(kinds, sort=False):
@@ -203,15 +212,9 @@ def gather(
     _require_agreement(everything)
     images = pd.concat(wanted.values())[["set", "image_id"]].drop_duplicates()
     whole = completed(everything.drop(columns="file"), classes)
-    ranks = {column: _rank(whole[column]) for column in kinds}
-    order = pd.DataFrame(
-        {
-            **ranks,
-            "model": _rank(whole["model"]),
-            "image": pd.MultiIndex.from_frame(images).get_indexer(
-                pd.MultiIndex.from_frame(whole[["set", "image_id"]])
-            ),
-        }
+    order = whole[[*kinds, "model"]].apply(lambda names: pd.factorize(names)[0])
+    order["image"] = pd.MultiIndex.from_frame(images).get_indexer(
+        pd.MultiIndex.from_frame(whole[["set", "image_id"]])
     )
     return whole.loc[order.sort_values(list(order.columns)).index].reset_index(drop=True)
 
@@ -245,10 +248,6 @@ def _mean_over(column: str, table: pd.DataFrame, classes: Sequence[str]) -> pd.D
     keys = [name for name in IDENTITY if name != column] + IMAGE
     scores = score_columns(classes)
     return table.groupby(keys, sort=False)[scores].mean().reset_index()
-
-
-def _rank(values: "pd.Series[str]") -> np.ndarray:
-    return pd.factorize(values)[0]
 
 
 def _require_complete(rows: pd.DataFrame, wanted: pd.DataFrame, kind: str) -> None:
@@ -289,10 +288,6 @@ def _require_agreement(table: pd.DataFrame) -> None:
             f"{files.iloc[0]} and {files.iloc[1]} disagree on the patient or label of "
             f"image {image}; delete the older of them and run again"
         )
-
-
-def _named(row: "pd.Series[str]") -> str:
-    return " ".join(row[IDENTITY])
 
 
 def _repeat(path: str | Path) -> str:

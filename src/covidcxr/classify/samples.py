@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from covidcxr.array_types import Floats, Integers
+from covidcxr.classify.predictions import class_positions
 from covidcxr.classify.weights import MADE, sample_weights
 from covidcxr.data.tables import read_manifest, read_split
 from covidcxr.errors import InputError
@@ -36,11 +37,6 @@ def read_images(manifest: str | Path, split: str | Path) -> pd.DataFrame:
             f"{split} holds image {strangers[0]}, which {manifest} lacks: make the split again"
         )
     return images.merge(sides, on="image_id", validate="one_to_one")
-
-
-def class_positions(labels: "pd.Series[str]", classes: Sequence[str]) -> Integers:
-    """Return the position of each label in `classes`."""
-    return np.array([list(classes).index(label) for label in labels], np.int64)
 
 
 def weights_of(

@@ -30,6 +30,7 @@ from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.evaluate.bootstrap import (
     REPLICATES,
+    UNKNOWN,
     Interval,
     exact_bounds,
     interval,
@@ -66,8 +67,6 @@ HALVINGS = 10
 FOLDS = 5
 PENALTY = 0.01
 """C of the logistic regression: features outnumber images, so it is held back strongly."""
-UNKNOWN = Interval(np.nan, np.nan, np.nan)
-"""Where there are too few images."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ LEVEL = 0.95
 CHUNK = 4_000_000
 """Weights held in memory at a time."""
 
+Patients = Sequence[str] | npt.NDArray[np.generic]
 Statistic = Callable[[Floats], Floats]
 """Weights float64 [resamples, images] -> values float64 [resamples, ...]; NaN where undefined."""
 
@@ -35,10 +36,16 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def columns(self, name: str) -> dict[str, float]:
+        """Return them as columns of a table: `name`, `name_low` and `name_high`."""
+        return {name: self.estimate, f"{name}_low": self.low, f"{name}_high": self.high}
 
-def patient_weights(
-    patients: Sequence[str] | npt.NDArray[np.generic], replicates: int, rng: np.random.Generator
-) -> Floats:
+
+UNKNOWN = Interval(np.nan, np.nan, np.nan)
+"""Where there is nothing to estimate from."""
+
+
+def patient_weights(patients: Patients, replicates: int, rng: np.random.Generator) -> Floats:
     """Draw as many patients as there are, with replacement, `replicates` times.
 
     Parameters
@@ -55,21 +62,16 @@ def patient_weights(
     return counts[:, cluster.ravel()].astype(np.float64)
 
 
-def resampled(
-    statistic: Statistic,
-    patients: Sequence[str] | npt.NDArray[np.generic],
-    rng: np.random.Generator,
-    replicates: int = REPLICATES,
-) -> Floats:
-    """Return a statistic on resampled patients, float64 [replicates, ...].
+def resampled(statistic: Statistic, patients: Patients, rng: np.random.Generator) -> Floats:
+    """Return a statistic on resampled patients, float64 [`REPLICATES`, ...].
 
     Statistics that are called with generators in the same state see the same resamples, so that
     their differences are paired.
     """
     size = max(1, CHUNK // max(1, len(patients)))
     parts = [
-        statistic(patient_weights(patients, min(size, replicates - start), rng))
-        for start in range(0, replicates, size)
+        statistic(patient_weights(patients, min(size, REPLICATES - start), rng))
+        for start in range(0, REPLICATES, size)
     ]
     return np.concatenate(parts)
 
@@ -88,16 +90,10 @@ def percentile_bounds(values: Floats, level: float = LEVEL) -> tuple[Floats, Flo
 
 
 def interval(
-    statistic: Statistic,
-    patients: Sequence[str] | npt.NDArray[np.generic],
-    rng: np.random.Generator,
-    *,
-    replicates: int = REPLICATES,
-    level: float = LEVEL,
+    statistic: Statistic, patients: Patients, rng: np.random.Generator, level: float = LEVEL
 ) -> Interval:
     """Return a statistic (one value a resample) with its percentile interval."""
-    values = resampled(statistic, patients, rng, replicates)
-    low, high = percentile_bounds(values, level)
+    low, high = percentile_bounds(resampled(statistic, patients, rng), level)
     return Interval(estimate_of(statistic, len(patients)).item(), float(low), float(high))
 
 
@@ -118,13 +114,27 @@ def share_of(hits: Mask, among: Mask | None = None) -> Statistic:
     return statistic
 
 
+def mean_of(values: Floats) -> Statistic:
+    """Return the statistic: mean of `values` [images]."""
+
+    def statistic(weights: Floats) -> Floats:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray((weights @ values) / weights.sum(axis=1))
+
+    return statistic
+
+
+def difference_of(one: Statistic, other: Statistic) -> Statistic:
+    """Return the statistic: one minus the other, on the same resample."""
+    return lambda weights: one(weights) - other(weights)
+
+
 def share_interval(
     hits: Mask,
-    patients: Sequence[str] | npt.NDArray[np.generic],
+    patients: Patients,
     rng: np.random.Generator,
     *,
     among: Mask | None = None,
-    replicates: int = REPLICATES,
     level: float = LEVEL,
 ) -> Interval:
     """Return the share of `hits` among `among` (all by default), as accuracy or sensitivity is.
@@ -132,8 +142,7 @@ def share_interval(
     Where all or none are hits, every resample is alike and the bootstrap would claim certainty;
     `exact_bounds` over patients take its place.
     """
-    statistic = share_of(hits, among)
-    found = interval(statistic, patients, rng, replicates=replicates, level=level)
+    found = interval(share_of(hits, among), patients, rng, level)
     if found.estimate not in (0.0, 1.0):
         return found
     counted = np.asarray(patients) if among is None else np.asarray(patients)[among]

@@ -1,7 +1,6 @@
 """Do the probabilities mean what they say? Reliability, Brier score, temperature scaling."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,14 @@ from sklearn.metrics import log_loss
 from statsmodels.stats.proportion import proportion_confint
 
 from covidcxr.array_types import Floats, Integers, Mask
-from covidcxr.classify.predictions import ENSEMBLE, read_predictions
+from covidcxr.classify.predictions import (
+    ENSEMBLE,
+    class_positions,
+    probabilities_of,
+    read_predictions,
+)
 from covidcxr.data.tables import write_table
-from covidcxr.evaluate.bootstrap import REPLICATES, interval
-from covidcxr.evaluate.metrics import class_positions
+from covidcxr.evaluate import bootstrap
 from covidcxr.evaluate.models import (
     KIND,
     by_kind,
@@ -51,27 +54,6 @@ SUSPECT = 0.05
 """p below which a model is called miscalibrated."""
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Predictions of one ensemble.
-
-    Attributes
-    ----------
-    validation, validation_truth
-        float64 [v, K] and int64 [v]: each training image by the model that did not train on it.
-    folds
-        float64 [folds, n, K]: the test images by each fold's model.
-    truth, patients
-        int64 [n] and [n]: class and patient of the test images.
-    """
-
-    validation: Floats
-    validation_truth: Integers
-    folds: Floats
-    truth: Integers
-    patients: npt.NDArray[np.generic]
-
-
 def run(
     predictions: str | Path,
     table: str | Path,
@@ -96,36 +78,27 @@ def run(
     rows, parts = [], []
     own = of_study(read_predictions(predictions, classes))
     for kind, frame in progress(list(by_kind(own)), desc="calibration", unit="model"):
-        scores = scores_of(frame, classes)
-        temperature = fit_temperature(scores.validation, scores.validation_truth)
+        frame = frame.sort_values("image_id", kind="stable")
+        held_out = ensembles(frame[frame["set"] == "validation"])
+        temperature = fit_temperature(
+            probabilities_of(held_out, classes), class_positions(held_out["label"], classes)
+        )
+        tested = frame[(frame["set"] == "test") & (frame["model"] != ENSEMBLE)]
+        folds = [part for _, part in tested.groupby("model", sort=False)]
+        by_fold = np.stack([probabilities_of(part, classes) for part in folds])
+        truth = class_positions(folds[0]["label"], classes)
         for scaling, value in ((RAW, 1.0), (SCALED, temperature)):
-            test = scaled_ensemble(scores.folds, value)
+            test = scaled_ensemble(by_fold, value)
             key: dict[str, Any] = named(kind) | {"scaling": scaling}
-            measures = calibration(test, scores.truth, scores.patients, seed)
+            measures = calibration(test, truth, folds[0]["patient_id"].to_numpy(), seed)
             rows.append(key | {"temperature": value} | measures)
-            parts.append(reliability(test, scores.truth).assign(**key))
+            parts.append(reliability(test, truth).assign(**key))
     measured, binned = pd.DataFrame(rows), pd.concat(parts, ignore_index=True)
     write_table(measured, table)
     write_table(binned[[*key, *binned.columns.difference(list(key), sort=False)]], bins)
     with figure_style():
         save_figure(draw_reliability(binned, measured), png, svg)
     write_section(section, section_of(measured))
-
-
-def scores_of(frame: pd.DataFrame, classes: Sequence[str]) -> Scores:
-    """Return the predictions of one kind's folds and ensemble, test images in one order."""
-    columns = [f"p_{name}" for name in classes]
-    frame = frame.sort_values("image_id", kind="stable")
-    held_out = ensembles(frame[frame["set"] == "validation"])
-    tested = frame[(frame["set"] == "test") & (frame["model"] != ENSEMBLE)]
-    folds = [part for _, part in tested.groupby("model", sort=False)]
-    return Scores(
-        held_out[columns].to_numpy(np.float64),
-        class_positions(held_out["label"].tolist(), classes),
-        np.stack([part[columns].to_numpy(np.float64) for part in folds]),
-        class_positions(folds[0]["label"].tolist(), classes),
-        folds[0]["patient_id"].to_numpy(),
-    )
 
 
 def scaled(probabilities: Floats, temperature: float) -> Floats:
@@ -197,9 +170,7 @@ def calibration_error(confidence: Floats, correct: Mask) -> float:
     return float(np.abs((confidence - correct) @ members).sum() / len(confidence))
 
 
-def errors_if_calibrated(
-    confidence: Floats, rng: np.random.Generator, replicates: int = REPLICATES
-) -> Floats:
+def errors_if_calibrated(confidence: Floats, rng: np.random.Generator, replicates: int) -> Floats:
     """Return the calibration errors that perfectly calibrated confidences give by chance.
 
     Outcomes are sampled from the confidences themselves (Bröcker J, Smith LA. Increasing the
@@ -216,11 +187,7 @@ def errors_if_calibrated(
 
 
 def calibration(
-    probabilities: Floats,
-    truth: Integers,
-    patients: npt.NDArray[np.generic],
-    seed: int,
-    replicates: int = REPLICATES,
+    probabilities: Floats, truth: Integers, patients: npt.NDArray[np.generic], seed: int
 ) -> dict[str, float]:
     """Measure the calibration of one model on test images.
 
@@ -234,15 +201,11 @@ def calibration(
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == truth
-    squares = brier(probabilities, truth)
-    score = interval(
-        lambda weights: weights @ squares / weights.sum(axis=1),
-        patients,
-        generator(seed, "intervals"),
-        replicates=replicates,
-    )
+    squares = bootstrap.mean_of(brier(probabilities, truth))
+    score = bootstrap.interval(squares, patients, generator(seed, "intervals"))
     error = calibration_error(confidence, correct)
-    chance = errors_if_calibrated(confidence, generator(seed, "calibration"), replicates)
+    rng = generator(seed, "calibration")
+    chance = errors_if_calibrated(confidence, rng, bootstrap.REPLICATES)
     clipped = np.clip(probabilities, SMALLEST, None)
     labels = list(range(probabilities.shape[1]))
     return {
@@ -250,15 +213,13 @@ def calibration(
         "patients": len(np.unique(patients)),
         "accuracy": float(correct.mean()),
         "confidence": float(confidence.mean()),
-        "brier": score.estimate,
-        "brier_low": score.low,
-        "brier_high": score.high,
+        **score.columns("brier"),
         "log_loss": float(
             log_loss(truth, clipped / clipped.sum(axis=1, keepdims=True), labels=labels)
         ),
         "ece": error,
         "ece_if_calibrated": float(chance.mean()),
-        "p_calibrated": float((1 + (chance >= error).sum()) / (1 + replicates)),
+        "p_calibrated": float((1 + (chance >= error).sum()) / (1 + len(chance))),
     }
 
 
@@ -332,9 +293,7 @@ def _draw_bins(ax: Axes, bins: pd.DataFrame) -> None:
             markersize=3,
             linewidth=0.8,
         )
-    ax.set_xlim(0, 1.02)
-    ax.set_ylim(0, 1.02)
-    ax.set_aspect("equal")
+    ax.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
     ax.grid(alpha=0.25, linewidth=0.5)
 
 

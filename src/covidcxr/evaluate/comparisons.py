@@ -14,7 +14,7 @@ from covidcxr.array_types import Mask
 from covidcxr.classify.predictions import NETWORK, read_predictions
 from covidcxr.data.tables import write_table
 from covidcxr.evaluate import bootstrap
-from covidcxr.evaluate.bootstrap import REPLICATES, Statistic, share_of
+from covidcxr.evaluate.bootstrap import difference_of, share_of
 from covidcxr.evaluate.models import KIND, Kind, by_kind, ensembles, model_text, of_study
 from covidcxr.logs import progress
 from covidcxr.report.formats import difference, interval, listing, p_value, some
@@ -24,23 +24,8 @@ from covidcxr.seeding import generator
 SIGNIFICANT = 0.05
 FIRST, SECOND = ([f"{side}_{column}" for column in KIND] for side in ("first", "second"))
 COLUMNS = (
-    "first_backbone",
-    "first_augmentation",
-    "first_classifier",
-    "second_backbone",
-    "second_augmentation",
-    "second_classifier",
-    "n",
-    "patients",
-    "both_right",
-    "only_first",
-    "only_second",
-    "both_wrong",
-    "difference",
-    "low",
-    "high",
-    "p",
-    "p_holm",
+    *(*FIRST, *SECOND, "n", "patients", "both_right", "only_first", "only_second", "both_wrong"),
+    *("difference", "low", "high", "p", "p_holm"),
 )
 
 
@@ -72,18 +57,8 @@ def run(
     write_section(section, section_of(pairs, best))
 
 
-def difference_of(first: Mask, second: Mask) -> Statistic:
-    """Return the statistic: share of `first` minus share of `second`, on the same images."""
-    gain, loss = share_of(first), share_of(second)
-    return lambda weights: gain(weights) - loss(weights)
-
-
 def compare(
-    correct: dict[Kind, Mask],
-    patients: npt.NDArray[np.generic],
-    *,
-    seed: int,
-    replicates: int = REPLICATES,
+    correct: dict[Kind, Mask], patients: npt.NDArray[np.generic], *, seed: int
 ) -> pd.DataFrame:
     """Compare every pair of models by the images that one gets right and the other wrong.
 
@@ -110,9 +85,8 @@ def compare(
             [int((a & b).sum()), int((a & ~b).sum())],
             [int((~a & b).sum()), int((~a & ~b).sum())],
         ]
-        found = bootstrap.interval(
-            difference_of(a, b), patients, generator(seed, "intervals"), replicates=replicates
-        )
+        gain = difference_of(share_of(a), share_of(b))
+        found = bootstrap.interval(gain, patients, generator(seed, "intervals"))
         p = float(mcnemar(table, exact=True).pvalue)
         rows.append(
             (*first, *second, len(a), len(np.unique(patients)), *table[0], *table[1], *found, p)

@@ -15,10 +15,10 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold
 
 from covidcxr.array_types import Floats, Integers, Texts
-from covidcxr.classify.predictions import read_predictions
+from covidcxr.classify.predictions import class_positions, read_predictions
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
-from covidcxr.evaluate.metrics import class_positions
+from covidcxr.evaluate.bootstrap import Interval
 from covidcxr.evaluate.models import by_kind, ensembles, networks, of_study
 from covidcxr.evaluate.scores import measured
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
@@ -66,6 +66,7 @@ TOGETHER: dict[str, tuple[str, ...]] = {
 }
 TEXTS = ("source", "site", "view", "age_group", "sex", "file_type")
 CHANCE = "chance"
+GREY = "#888888"
 
 
 def run(
@@ -99,7 +100,7 @@ def run(
         If a table does not fit, or a class has fewer than two patients.
     """
     images = read_attributes(attributes, classes)
-    labels = class_positions(images["label"].tolist(), classes)
+    labels = class_positions(images["label"], classes)
     patients = images["patient_id"].to_numpy(str)
     every = [("attribute", SINGLE), ("together", TOGETHER)]
     predictors = [(kind, name, cols) for kind, group in every for name, cols in group.items()]
@@ -116,7 +117,7 @@ def run(
                 f"{predictions} does not predict the images of {attributes}: delete the older of "
                 "them and run again"
             )
-        called = class_positions(predicted.tolist(), classes)
+        called = class_positions(predicted, classes)
         found.append((f"{backbone} {augmentation}", "model", (called, called)))
     audit = pd.DataFrame(
         [
@@ -190,20 +191,14 @@ def out_of_fold(
         scores = np.zeros((int(tested.sum()), classes))
         scores[:, forest.classes_] = forest.predict_proba(data[tested])
         frequency = np.bincount(labels[fitted], minlength=classes) / fitted.sum()
-        plain[tested] = called_by(scores)
-        balanced[tested] = called_by(scores / np.maximum(frequency, 1e-12))
+        plain[tested] = scores.argmax(axis=1)
+        balanced[tested] = (scores / np.maximum(frequency, 1e-12)).argmax(axis=1)
     return plain, balanced
 
 
 def chance(labels: Integers, classes: int) -> tuple[Integers, Integers]:
     """Call every image by the largest class."""
-    largest = int(np.bincount(labels, minlength=classes).argmax())
-    return (np.full_like(labels, largest),) * 2
-
-
-def called_by(scores: Floats) -> Integers:
-    """Return the class of the highest score in each row [n, classes]; the first of equals."""
-    return np.asarray(scores.argmax(axis=1), np.int64)
+    return (np.full_like(labels, np.bincount(labels, minlength=classes).argmax()),) * 2
 
 
 def measures(
@@ -231,8 +226,7 @@ def measures(
     )
     found: dict[str, float] = {"n": len(labels), "patients": len(np.unique(patients))}
     for name, table in (("accuracy", plain), ("balanced_accuracy", balanced)):
-        for end, column in (("", "estimate"), ("_low", "low"), ("_high", "high")):
-            found[name + end] = float(table[column][name, ""])
+        found |= Interval(*table.loc[(name, ""), ["estimate", "low", "high"]]).columns(name)
     for label in classes:
         found[f"apart_{label}"] = float(
             np.mean([balanced["estimate"][m, label] for m in ("sensitivity", "specificity")])
@@ -242,16 +236,14 @@ def measures(
 
 def draw(audit: pd.DataFrame) -> Figure:
     """Draw the balanced accuracy of every predictor with its interval, the models' last."""
-    colours = {"chance": "#888888", "attribute": PALETTE[0], "together": PALETTE[5]}
     names = {
-        "attribute": "one attribute, without the picture",
-        "together": "several attributes",
-        "model": "image model",
+        "attribute": ("one attribute, without the picture", PALETTE[0]),
+        "together": ("several attributes", PALETTE[5]),
+        "model": ("image model", PALETTE[2]),
     }
-    shown = audit[audit["kind"] != "chance"].copy()
-    order = {"attribute": 0, "together": 1, "model": 2}
-    shown["_order"] = shown["kind"].map(order)
-    shown = shown.sort_values(["_order", "balanced_accuracy"], kind="stable").reset_index(drop=True)
+    kinds = [audit[audit["kind"] == kind] for kind in names]
+    ranked = [part.sort_values("balanced_accuracy", kind="stable") for part in kinds]
+    shown = pd.concat(ranked, ignore_index=True)
     classes = audit.filter(like="apart_").columns
     figure = Figure(figsize=(6.3, 0.8 + 0.21 * len(shown)))
     axes = figure.subplots()
@@ -264,14 +256,14 @@ def draw(audit: pd.DataFrame) -> Figure:
             xerr=np.clip([low, high], 0, None),
             fmt="o",
             markersize=4,
-            color=colours.get(str(kind), PALETTE[2]),
-            label=names[str(kind)],
+            color=names[str(kind)][1],
+            label=names[str(kind)][0],
         )
     chance_level = 1 / len(classes)
-    axes.axvline(chance_level, color=colours["chance"], linestyle="--", linewidth=0.8)
+    axes.axvline(chance_level, color=GREY, linestyle="--", linewidth=0.8)
     axes.annotate(
         "chance", (chance_level, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
-        textcoords="offset points", ha="center", color=colours["chance"],
+        textcoords="offset points", ha="center", color=GREY,
     )  # fmt: skip
     axes.set_yticks(shown.index, shown["predictor"])
     axes.set_xlim(min(chance_level, shown["balanced_accuracy_low"].min()) - 0.03, 1.01)
@@ -311,10 +303,7 @@ def section_of(audit: pd.DataFrame, classes: Sequence[str]) -> Section:
         ident=NAME,
         title="What predicts the label without disease",
         part="validity",
-        paragraphs=(
-            gain_text(audit),
-            *separating_texts(audit, classes),
-        ),
+        paragraphs=(gain_text(audit), *separating_texts(audit, classes)),
         method=(
             "Each attribute alone, and several together, predict the label by a random forest that "
             "is fitted on other patients (five folds). An image model that is no better has not "

@@ -44,19 +44,9 @@ from covidcxr.report.section import Check, KeyRow, Limit, Section, SectionTable,
 from covidcxr.seeding import generator
 
 THUMB, HISTOGRAM = "thumbnail", "histogram"
-CONTROLS = ["control", "n", "accuracy", "accuracy_low", "accuracy_high", "majority", "penalty"]
-SOURCES = [
-    "scope",
-    "sources",
-    "n",
-    "patients",
-    "accuracy",
-    "accuracy_low",
-    "accuracy_high",
-    "majority",
-    "balanced_accuracy",
-    "auc",
-]
+ACCURACY = ["accuracy", "accuracy_low", "accuracy_high", "majority"]
+CONTROLS = ["control", "n", *ACCURACY, "penalty"]
+SOURCES = ["scope", "sources", "n", "patients", *ACCURACY, "balanced_accuracy", "auc"]
 PENALTY = 0.01
 """C of the regression that predicts sources: one value, so that nothing is chosen by its score."""
 FOLDS = 5
@@ -104,9 +94,7 @@ def control_score(
     most = np.bincount(labels[~test]).argmax()
     return {
         "n": int(test.sum()),
-        "accuracy": found.estimate,
-        "accuracy_low": found.low,
-        "accuracy_high": found.high,
+        **found.columns("accuracy"),
         "majority": float((labels[test] == most).mean()),
         "penalty": chosen_penalty(models),
     }
@@ -147,9 +135,7 @@ def predict_source(features: Floats, images: pd.DataFrame, seed: int) -> dict[st
     return {
         "n": len(images),
         "patients": len(set(patients)),
-        "accuracy": found.estimate,
-        "accuracy_low": found.low,
-        "accuracy_high": found.high,
+        **found.columns("accuracy"),
         "majority": float(np.bincount(source).max() / len(source)),
         "balanced_accuracy": float(balanced_accuracy_score(source, called)),
         "auc": float(auc),
@@ -224,12 +210,10 @@ def run(
     vectors = [pooled(np.load(path, mmap_mode="r")) for path in whole]
     run_images = own.merge(read_split(split), on="image_id", validate="one_to_one")
     pictures = open_rows(images, tables[0], len(own))
+    blind = (pooled(np.load(path, mmap_mode="r")) for path in altered)
     controls = {
         WHOLE: vectors[0],
-        **{
-            name: pooled(np.load(path, mmap_mode="r"))
-            for name, path in zip((NO_LUNGS, BORDERS), altered, strict=True)
-        },
+        **dict(zip(BLIND, blind, strict=True)),
         THUMB: np.stack([thumbnail(np.asarray(picture)) for picture in pictures]),
         HISTOGRAM: np.stack([histogram(np.asarray(picture)) for picture in pictures]),
     }
@@ -309,7 +293,7 @@ def section_of(
                 "How well the source of an image is predicted, cross-validated by patient",
                 table_of(
                     sources.assign(accuracy=interval_of(sources, "accuracy")).drop(
-                        columns=["accuracy_low", "accuracy_high"]
+                        columns=ACCURACY[1:3]
                     ),
                     {"majority": "Largest source", "auc": "AUC"},
                     {"accuracy": str},

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from covidcxr.classify.predictions import ENSEMBLE, read_predictions, score_columns
+from covidcxr.classify.predictions import ENSEMBLE, read_predictions
 from covidcxr.classify.samples import read_images
 from covidcxr.data.tables import write_table
-from covidcxr.evaluate.metrics import class_positions
+from covidcxr.evaluate.bootstrap import Interval
 from covidcxr.evaluate.models import (
     BY_PATIENT,
     KIND,
@@ -27,7 +27,7 @@ from covidcxr.evaluate.models import (
     recommended,
     with_model,
 )
-from covidcxr.evaluate.scores import measured
+from covidcxr.evaluate.scores import measured_on
 from covidcxr.evaluate.style import dots, figure_style, save_figure
 from covidcxr.logs import progress
 from covidcxr.report.formats import interval_of, listing, table_of
@@ -39,7 +39,6 @@ from covidcxr.report.section import (
     SectionTable,
     write_section,
 )
-from covidcxr.seeding import generator
 
 PROTOCOLS = {STUDY: "site", BY_PATIENT: "patient"}
 """What the models of a population have never seen of an image out of fold."""
@@ -140,14 +139,7 @@ def left_out(
     for kind, population, part, name, inside in progress(parts, desc="sites", unit="group"):
         chosen = part[inside.reindex(part.index)]
         there = [label for label in classes if (chosen["label"] == label).any()]
-        scores = measured(
-            class_positions(chosen["label"].tolist(), classes),
-            class_positions(chosen["predicted"].tolist(), classes),
-            chosen["patient_id"].to_numpy(),
-            generator(seed, "intervals"),
-            classes=classes,
-            probabilities=chosen[score_columns(classes)].to_numpy(np.float64),
-        )
+        scores = measured_on(chosen, classes, seed)
         scores = scores[scores["class"].isin(["", target])].set_index("metric")
         row: dict[str, Any] = {
             **named(kind),
@@ -159,8 +151,7 @@ def left_out(
             "patients": chosen["patient_id"].nunique(),
         }
         for metric in MEASURES:
-            for end, column in (("", "estimate"), ("_low", "low"), ("_high", "high")):
-                row[metric + end] = scores.loc[metric, column]
+            row |= Interval(*scores.loc[metric, ["estimate", "low", "high"]]).columns(metric)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -215,16 +206,12 @@ def section_of(found: pd.DataFrame, divided_sites: dict[str, str]) -> Section:
     # Where all or none are right there is no interval.
     most = np.nanmax([site["balanced_accuracy"], site["balanced_accuracy_high"]])
     worse = most < patient["balanced_accuracy"]
-    limits: tuple[Limit, ...] = ()
-    if divided_sites:
-        names = listing(f"{name} ({labels})" for name, labels in divided_sites.items())
-        limits = (
-            Limit(
-                f"Not left out whole: {names}. Without it a class would lack most of its images, "
-                "so its patients are left out instead; how its images fare at a site never "
-                "trained on is not known."
-            ),
-        )
+    names = listing(f"{name} ({labels})" for name, labels in divided_sites.items())
+    limit = Limit(
+        f"Not left out whole: {names}. Without it a class would lack most of its images, so its "
+        "patients are left out instead; how its images fare at a site never trained on is not "
+        "known."
+    )
     rows = with_model(found).assign(**{name: interval_of(found, name) for name in MEASURES})
     columns = ["model", "unseen", "group", "classes", "n", "patients", *MEASURES]
     return Section(
@@ -240,7 +227,7 @@ def section_of(found: pd.DataFrame, divided_sites: dict[str, str]) -> Section:
             "Where one class stands at a site, only its sensitivity can be measured there.",
         ),
         checks=(Check("New site", "warning" if worse else "pass", finding),),
-        limits=limits,
+        limits=(limit,) if divided_sites else (),
         figures=(
             SectionFigure(
                 "leave_site_out",

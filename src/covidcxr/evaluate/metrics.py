@@ -7,8 +7,6 @@ which is too slow for thousands of resamples of a hundred models.
 K is the number of classes. What is undefined (the sensitivity of a class without images) is NaN.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from covidcxr.array_types import Floats, Integers, Mask
@@ -124,12 +122,6 @@ def share_of_pairs(weights: Floats, scores: Floats, positive: Mask, groups: Inte
         pairs += number
     with np.errstate(invalid="ignore"):
         return np.asarray(concordant / pairs)
-
-
-def class_positions(labels: Sequence[str], classes: Sequence[str]) -> Integers:
-    """Return int64 [images]: position of each label in `classes`."""
-    position = {name: k for k, name in enumerate(classes)}
-    return np.array([position[label] for label in labels], np.int64)
 
 
 def _diagonal(matrices: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """One class against the others: a threshold chosen on validation, applied once to the test set."""
 
-import math
 from collections.abc import Mapping, Sequence
+from math import ceil, floor, nan
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from covidcxr.array_types import Floats, Mask
 from covidcxr.classify.predictions import read_predictions
 from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
-from covidcxr.evaluate.bootstrap import REPLICATES, share_interval
+from covidcxr.evaluate.bootstrap import LEVEL, Interval, share_interval
 from covidcxr.evaluate.models import (
     Kind,
     by_kind,
@@ -103,13 +103,14 @@ def run(
                 asked_for = {"set": name, "asked": asked, "asked_of": asked_of}
                 rows.append(key | asked_for | chosen | point)
                 values += [key | row for row in joint] if name == "test" else []
-        curves[kind] = curve(*binary(parts["test"], target))
+        scores, positive = binary(parts["test"], target)
+        curves[kind] = roc_curve(positive, scores, drop_intermediate=False)[:2]
     table, worth = pd.DataFrame(rows), pd.DataFrame(values)
     write_table(table, points)
     write_table(worth, predictive)
-    with figure_style():
-        save_figure(draw_curves(curves, table[table["set"] == "test"], target), png, svg)
     of_test = table[table["set"] == "test"]
+    with figure_style():
+        save_figure(draw_curves(curves, of_test, target), png, svg)
     write_section(section, section_of(of_test, worth, recommended_of(own)))
 
 
@@ -132,7 +133,7 @@ def threshold_for(scores: Floats, positive: Mask, sensitivity: float) -> float:
     if not len(found):
         raise InputError("no validation image is of the class whose threshold is to be chosen")
     # Without the allowance 0.95 of 60 images could come out as a hair above 57.
-    wanted = max(1, math.ceil(sensitivity * len(found) - 1e-9))
+    wanted = max(1, ceil(sensitivity * len(found) - 1e-9))
     return float(found[wanted - 1])
 
 
@@ -149,12 +150,12 @@ def threshold_of_specificity(scores: Floats, positive: Mask, specificity: float)
     others = np.sort(scores[~positive])[::-1]
     if not len(others):
         raise InputError("no validation image is of another class than the one to be found")
-    called = math.floor((1 - specificity) * len(others) + 1e-9)
+    called = floor((1 - specificity) * len(others) + 1e-9)
     return float(np.nextafter(others[called], np.inf)) if called < len(others) else 0.0
 
 
 def applied(
-    frame: pd.DataFrame, target: str, threshold: float, seed: int, *, replicates: int = REPLICATES
+    frame: pd.DataFrame, target: str, threshold: float, seed: int
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Apply a threshold to the images of one set.
 
@@ -175,34 +176,20 @@ def applied(
     predicted = scores >= threshold
     patients = frame["patient_id"].to_numpy()
     point: dict[str, float] = {}
-    bounds = {}
-    for name, hits, among in (
-        ("sensitivity", predicted, positive),
-        ("specificity", ~predicted, ~positive),
+    bounds = []
+    for name, hits, among in zip(
+        SIDES, (predicted, ~predicted), (positive, ~positive), strict=True
     ):
         found, joint = (
-            share_interval(
-                hits,
-                patients,
-                generator(seed, "intervals"),
-                among=among,
-                replicates=replicates,
-                level=level,
-            )
-            for level in (0.95, JOINT_LEVEL)
+            share_interval(hits, patients, generator(seed, "intervals"), among=among, level=level)
+            for level in (LEVEL, JOINT_LEVEL)
         )
-        bounds[name] = joint
-        point |= {
-            name: found.estimate,
-            f"{name}_low": found.low,
-            f"{name}_high": found.high,
+        bounds.append(joint)
+        point |= found.columns(name) | {
             f"{name}_n": int(among.sum()),
             f"{name}_patients": len(np.unique(patients[among])),
         }
-    return point, [
-        predictive_values(bounds["sensitivity"], bounds["specificity"], prevalence)
-        for prevalence in PREVALENCES
-    ]
+    return point, [predictive_values(bounds[0], bounds[1], p) for p in PREVALENCES]
 
 
 def predictive_values(
@@ -224,21 +211,17 @@ def predictive_values(
     prevalence; ppv and npv, each with _low and _high: both rise with sensitivity and with
     specificity, so their bounds are their values at the bounds, and hold in at least 95 of 100.
     """
+    others = 1 - prevalence
+    pairs = list(zip(sensitivity, specificity, strict=True))
+    calls = {
+        "ppv": [(se * prevalence, (1 - sp) * others) for se, sp in pairs],
+        "npv": [(sp * others, (1 - se) * prevalence) for se, sp in pairs],
+    }
     found = {"prevalence": prevalence}
-    for name in ("ppv", "npv"):
-        for end, se, sp in zip(("", "_low", "_high"), sensitivity, specificity, strict=True):
-            if name == "ppv":
-                right, wrong = se * prevalence, (1 - sp) * (1 - prevalence)
-            else:
-                right, wrong = sp * (1 - prevalence), (1 - se) * prevalence
-            found[f"{name}{end}"] = right / (right + wrong) if right + wrong > 0 else math.nan
+    for name, values in calls.items():
+        shares = [right / (right + wrong) if right + wrong > 0 else nan for right, wrong in values]
+        found |= Interval(*shares).columns(name)
     return found
-
-
-def curve(scores: Floats, positive: Mask) -> Curve:
-    """Return the ROC curve: 1 - specificity and sensitivity, float64 [points] each."""
-    false, true, _ = roc_curve(positive, scores, drop_intermediate=False)
-    return false, true
 
 
 def draw_curves(curves: Mapping[Kind, Curve], points: pd.DataFrame, target: str) -> Figure:
@@ -247,7 +230,7 @@ def draw_curves(curves: Mapping[Kind, Curve], points: pd.DataFrame, target: str)
     Parameters
     ----------
     curves
-        `curve` of each ensemble.
+        Of each ensemble.
     points
         backbone, augmentation, classifier; sensitivity and specificity at the threshold, with _low
         and _high.
@@ -274,9 +257,7 @@ def draw_curves(curves: Mapping[Kind, Curve], points: pd.DataFrame, target: str)
             **_POINT,
         )
         # A margin, so that a curve along the edge is distinct from the axis.
-        ax.set_xlim(-0.04, 1.04)
-        ax.set_ylim(-0.04, 1.04)
-        ax.set_aspect("equal")
+        ax.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
         ax.grid(alpha=0.25, linewidth=0.5)
     figure.supxlabel(f"1 − specificity: share of other images called {target}", fontsize=9)
     figure.supylabel(f"sensitivity for {target}", fontsize=9)
@@ -316,9 +297,7 @@ def section_of(points: pd.DataFrame, values: pd.DataFrame, best: Kind) -> Sectio
         "sensitivity": f"Test, sensitivity (95{THIN}%)",
         "specificity": f"Test, specificity (95{THIN}%)",
     }
-    rows = with_model(points).assign(
-        **{name: interval_of(points, name) for name in ("sensitivity", "specificity")}
-    )
+    rows = with_model(points).assign(**{name: interval_of(points, name) for name in SIDES})
     return Section(
         ident="operating-point",
         title=f"Operating point for {target}",

@@ -11,16 +11,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from covidcxr.array_types import Floats, Integers, Mask
-from covidcxr.classify.predictions import ENSEMBLE, IDENTITY, read_predictions
+from covidcxr.classify.predictions import (
+    ENSEMBLE,
+    IDENTITY,
+    class_positions,
+    probabilities_of,
+    read_predictions,
+)
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.evaluate import metrics
-from covidcxr.evaluate.bootstrap import (
-    REPLICATES,
-    estimate_of,
-    exact_bounds,
-    percentile_bounds,
-    resampled,
-)
+from covidcxr.evaluate.bootstrap import estimate_of, exact_bounds, percentile_bounds, resampled
 from covidcxr.logs import progress
 from covidcxr.seeding import generator
 
@@ -96,7 +96,6 @@ def scores(
     *,
     seed: int,
     groups: Mapping[str, Iterable[str]] | None = None,
-    replicates: int = REPLICATES,
 ) -> pd.DataFrame:
     """Score every model on every set, and the ensembles on groups of the test set.
 
@@ -117,15 +116,7 @@ def scores(
     parts = []
     models = list(_parts(predictions, groups or {}))
     for (*identity, group), part in progress(models, desc="scores", unit="model"):
-        found = measured(
-            metrics.class_positions(part["label"].tolist(), classes),
-            metrics.class_positions(part["predicted"].tolist(), classes),
-            part["patient_id"].to_numpy(),
-            generator(seed, "intervals"),
-            classes=classes,
-            probabilities=part[[f"p_{name}" for name in classes]].to_numpy(np.float64),
-            replicates=replicates,
-        )
+        found = measured_on(part, classes, seed)
         parts.append(found.assign(**dict(zip(IDENTITY, identity, strict=True)), group=group))
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 
@@ -144,6 +135,18 @@ def _parts(
                     yield (*identity, group), own
 
 
+def measured_on(images: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.DataFrame:
+    """Return what `measured` does of rows of `read_predictions`, all on the same resamples."""
+    return measured(
+        class_positions(images["label"], classes),
+        class_positions(images["predicted"], classes),
+        images["patient_id"].to_numpy(),
+        generator(seed, "intervals"),
+        classes=classes,
+        probabilities=probabilities_of(images, classes),
+    )
+
+
 def measured(
     truth: Integers,
     predicted: Integers,
@@ -152,7 +155,6 @@ def measured(
     *,
     classes: Sequence[str],
     probabilities: Floats | None = None,
-    replicates: int = REPLICATES,
 ) -> pd.DataFrame:
     """Return each measure of one model with its 95 % patient-clustered interval.
 
@@ -192,7 +194,7 @@ def measured(
         return np.concatenate([np.stack(overall, axis=1), flat], axis=1)
 
     estimates = estimate_of(statistic, len(truth))
-    low, high = percentile_bounds(resampled(statistic, patients, rng, replicates))
+    low, high = percentile_bounds(resampled(statistic, patients, rng))
     rows = []
     measures = _counted(truth, predicted, classes, probabilities is not None)
     for (metric, name, counted), estimate, lowest, highest in zip(

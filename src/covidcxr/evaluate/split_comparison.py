@@ -19,10 +19,10 @@ from covidcxr.classify.classifiers import (
     probabilities,
     regression,
 )
+from covidcxr.classify.predictions import class_positions
 from covidcxr.classify.weights import sample_weights
 from covidcxr.data.holdout import Unit, choose_holdout
 from covidcxr.data.tables import read_manifest, write_table
-from covidcxr.evaluate.metrics import class_positions
 from covidcxr.features.bank import read_pooled
 from covidcxr.logs import progress
 from covidcxr.report.formats import (
@@ -109,7 +109,7 @@ def run(
     """
     options = Settings(**settings)
     images = read_manifest(manifest)
-    truth = class_positions(images["label"].tolist(), options.classes)
+    truth = class_positions(images["label"], options.classes)
     patients, sources = images["patient_id"].to_numpy(), images["source"].to_numpy(str)
     splits = random_splits(
         images, test=options.test, repeats=options.comparisons, seed=options.seed

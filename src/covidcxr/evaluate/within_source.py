@@ -20,7 +20,7 @@ from covidcxr.array_types import Floats, Texts
 from covidcxr.classify.predictions import IDENTITY, read_predictions
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.evaluate import metrics
-from covidcxr.evaluate.bootstrap import REPLICATES, estimate_of, percentile_bounds, resampled
+from covidcxr.evaluate.bootstrap import UNKNOWN, interval
 from covidcxr.evaluate.models import KIND, Kind, ensembles, model_text, of_study, recommended_of
 from covidcxr.evaluate.style import dots, figure_style, save_figure
 from covidcxr.logs import progress
@@ -90,9 +90,7 @@ def run(
     write_section(section, section_of(own, target, recommended_of(frame)))
 
 
-def within_sources(
-    predictions: pd.DataFrame, target: str, seed: int, *, replicates: int = REPLICATES
-) -> pd.DataFrame:
+def within_sources(predictions: pd.DataFrame, target: str, seed: int) -> pd.DataFrame:
     """Measure models over all images, within each source that holds both, and combined.
 
     Parameters
@@ -126,20 +124,13 @@ def within_sources(
             chosen += [(name, [name]) for name in both if fixed != ALL]
             for group, members in chosen:
                 inside = np.isin(names, members)
-                measures = measured(
-                    part[inside], names[inside], target, seed, replicates=replicates
-                )
+                measures = measured(part[inside], names[inside], target, seed)
                 rows.append(named | {"fixed": fixed, "group": group} | measures)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def measured(
-    images: pd.DataFrame,
-    groups: Sequence[str] | npt.NDArray[np.generic],
-    target: str,
-    seed: int,
-    *,
-    replicates: int = REPLICATES,
+    images: pd.DataFrame, groups: npt.NDArray[np.generic], target: str, seed: int
 ) -> dict[str, float]:
     """Return AUC and balanced accuracy over pairs of one group, as columns of `within_sources`.
 
@@ -159,20 +150,15 @@ def measured(
         "auc": images[f"p_{target}"].to_numpy(np.float64),
         "balanced_accuracy": np.asarray(images["predicted"] == target, np.float64),
     }
+    patients = images["patient_id"].to_numpy()
     for metric, scores in measures.items():
-        if images.empty:
-            found |= dict.fromkeys((metric, f"{metric}_low", f"{metric}_high"), np.nan)
-            continue
 
         def statistic(weights: Floats, scores: Floats = scores) -> Floats:
             return metrics.share_of_pairs(weights, scores, positive, numbers)
 
-        sampled = resampled(
-            statistic, images["patient_id"].to_numpy(), generator(seed, "intervals"), replicates
-        )
-        low, high = percentile_bounds(sampled)
-        found[metric] = float(estimate_of(statistic, len(images)))
-        found |= {f"{metric}_low": float(low), f"{metric}_high": float(high)}
+        rng = generator(seed, "intervals")
+        bounds = UNKNOWN if images.empty else interval(statistic, patients, rng)
+        found |= bounds.columns(metric)
     return found | {
         "n_class": int(positive.sum()),
         "n_others": int((~positive).sum()),

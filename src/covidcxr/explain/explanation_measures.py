@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from covidcxr.array_types import Floats
 from covidcxr.data.tables import write_table
-from covidcxr.evaluate.bootstrap import Statistic, interval
+from covidcxr.evaluate.bootstrap import UNKNOWN, interval, mean_of
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.explain.measures import read_measured
 from covidcxr.report import formats
@@ -73,15 +72,6 @@ def run(
     write_section(section, section_of(records))
 
 
-def weighted_mean(values: Floats) -> Statistic:
-    """Return the statistic: mean of values [images], all of them known."""
-
-    def statistic(weights: Floats) -> Floats:
-        return np.asarray(weights @ values / weights.sum(axis=1))
-
-    return statistic
-
-
 def summarise(
     images: pd.DataFrame, curves: pd.DataFrame, randomised: pd.DataFrame, rng: np.random.Generator
 ) -> dict[str, float]:
@@ -106,16 +96,13 @@ def summarise(
     found: dict[str, float] = {"images": len(images), "empty": int(images["empty"].sum())}
     for name in REGIONS:
         known = images.loc[images[f"{name}_share"].notna()]
-        low = high = np.nan
-        if len(known):
-            shares = known[f"{name}_share"].to_numpy(np.float64)
-            bounds = interval(weighted_mean(shares), known["patient_id"].tolist(), rng)
-            low, high = bounds.low, bounds.high
+        share_in = mean_of(known[f"{name}_share"].to_numpy(np.float64))
+        bounds = interval(share_in, known["patient_id"].tolist(), rng) if len(known) else UNKNOWN
         found |= {
             f"{name}_images": len(known),
             f"{name}_share": known[f"{name}_share"].mean(),
-            f"{name}_low": low,
-            f"{name}_high": high,
+            f"{name}_low": bounds.low,
+            f"{name}_high": bounds.high,
             f"{name}_area": known[f"{name}_area"].mean(),
         }
     own, random = (curves.loc[curves["map"] == kind] for kind in ("Grad-CAM", "random"))

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from covidcxr.array_types import Floats, Integers, Mask, Texts
-from covidcxr.evaluate.bootstrap import Statistic, interval
+from covidcxr.evaluate.bootstrap import Statistic, interval, mean_of
 from covidcxr.evaluate.metrics import share_of_pairs
+from covidcxr.report.formats import interval as written
+from covidcxr.report.formats import two
 
 Measured = tuple[str, str, str, Statistic, Texts]
 """Judge, what is judged, measure, statistic, and the patient of each value that it is about."""
@@ -23,6 +25,18 @@ def row_of(statistic: Statistic, patients: Texts, rng: np.random.Generator) -> d
     return found | {"n": len(patients), "patients": len(np.unique(patients))}
 
 
+def texts_of(
+    rows: pd.DataFrame, keys: Sequence[str], form: Callable[[float], str] = two
+) -> dict[tuple[str, ...], str]:
+    """Write each estimate with its interval, by the values of the columns `keys`."""
+    bounds = rows[["estimate", "low", "high"]].itertuples(index=False)
+    names = rows[list(keys)].itertuples(index=False, name=None)
+    return {
+        tuple(map(str, key)): written(value, low, high, form)
+        for key, (value, low, high) in zip(names, bounds, strict=True)
+    }
+
+
 def auc(scores: Floats, answers: Mask, groups: Integers) -> Statistic:
     """Return the statistic: share of pairs of one group in which the positive scores higher."""
     return lambda weights: share_of_pairs(weights, scores, answers, groups)
@@ -30,16 +44,6 @@ def auc(scores: Floats, answers: Mask, groups: Integers) -> Statistic:
 
 Measure = Callable[[Floats, Floats], Statistic]
 """Reference scores [n] and scores [n] to judge -> statistic."""
-
-
-def mean_of(values: Floats) -> Statistic:
-    """Return the statistic: mean of `values` [n]."""
-
-    def statistic(weights: Floats) -> Floats:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray((weights @ values) / weights.sum(axis=1))
-
-    return statistic
 
 
 def mean_over(statistics: Sequence[Statistic]) -> Statistic:

@@ -24,12 +24,12 @@ from covidcxr.arrays import open_rows
 from covidcxr.classify.classifiers import Examples, Folds, fit, logistic, probabilities
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.errors import InputError
-from covidcxr.evaluate.bootstrap import Statistic, interval
+from covidcxr.evaluate.bootstrap import Statistic, difference_of, interval, mean_of
 from covidcxr.logs import log, progress
-from covidcxr.report import formats
+from covidcxr.report.formats import MINUS, MISSING, listing, table_of, two
 from covidcxr.report.section import Limit, Section, SectionTable, write_section
 from covidcxr.seeding import generator, integer_seed
-from covidcxr.severity.agreement import auc, mean_of, mean_over
+from covidcxr.severity.agreement import auc, mean_over, texts_of
 from covidcxr.severity.regression import lungs
 from covidcxr.severity.severity_images import SCORE_COLUMNS
 
@@ -227,39 +227,28 @@ def measures(
             yield (held, one, "", metric), statistic, chosen
             if one in (IMAGE, ALL):
                 base = found[WITH_VIEW, metric]
-                yield (held, one, WITH_VIEW, metric), difference(statistic, base), chosen
-
-
-def difference(one: Statistic, other: Statistic) -> Statistic:
-    """Return the statistic: one minus the other, on the same resample."""
-    return lambda weights: one(weights) - other(weights)
+                yield (held, one, WITH_VIEW, metric), difference_of(statistic, base), chosen
 
 
 def describe(results: pd.DataFrame) -> Section:
     """Return the section of the report."""
     shown = results[results["metric"] == "auc"]
-    texts = {
-        tuple(row[COLUMNS[:5]]): formats.interval(
-            row["estimate"],
-            row["low"],
-            row["high"],
-            _signed if row["compared"] else formats.two,
-        )
-        for _, row in shown.iterrows()
-    }
+    gains = shown["compared"] != ""
+    texts = texts_of(shown[~gains], COLUMNS[:5])
+    texts |= texts_of(shown[gains], COLUMNS[:5], lambda value: f"{value:+.2f}".replace("-", MINUS))
     rows, sentences = [], []
     groups = shown.groupby(["outcome", "tested", "held_fixed"], sort=False)
-    for (outcome, tested, held), part in groups:
-        key = (outcome, tested, held)
+    for names, part in groups:
+        outcome, tested, held = key = tuple(map(str, names))
         first = part.iloc[0]
         rows.append(
-            {"outcome": outcome, "tested": tested, "held_fixed": held or formats.MISSING}
+            {"outcome": outcome, "tested": tested, "held_fixed": held or MISSING}
             | {"yes": int(first["yes"]), "no": int(first["no"])}
             | {one: texts[*key, one, ""] for one in (CLINICAL, WITH_VIEW, IMAGE, ALL)}
             | {"gain": texts[*key, ALL, WITH_VIEW]}
         )
         if not held:
-            alone = part[part["compared"] == ""].set_index("predictor")["estimate"].map(formats.two)
+            alone = part[part["compared"] == ""].set_index("predictor")["estimate"].map(two)
             sentences.append(
                 f"{outcome} ({tested}): AUC {alone[WITH_VIEW]} without the image, {alone[IMAGE]} "
                 f"by the image, {alone[ALL]} by both; gain {texts[*key, ALL, WITH_VIEW]}."
@@ -268,8 +257,7 @@ def describe(results: pd.DataFrame) -> Section:
     lost = gain[(gain["held_fixed"] != "") & (gain["low"] <= 0)]["outcome"].unique()
     if len(lost):
         sentences.append(
-            f"With the shortcuts held fixed the image's gain is not sure for "
-            f"{formats.listing(lost)}."
+            f"With the shortcuts held fixed the image's gain is not sure for {listing(lost)}."
         )
     return Section(
         ident="outcomes",
@@ -297,13 +285,7 @@ def describe(results: pd.DataFrame) -> Section:
             SectionTable(
                 "outcomes",
                 "AUC of outcomes; the file has Brier scores and differences too",
-                formats.table_of(
-                    pd.DataFrame(rows), {"gain": "Gain by the image", ALL: "All of it"}
-                ),
+                table_of(pd.DataFrame(rows), {"gain": "Gain by the image", ALL: "All of it"}),
             ),
         ),
     )
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", formats.MINUS)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from covidcxr.array_types import Floats, Texts
 from covidcxr.data.tables import read_table, write_table
+from covidcxr.evaluate.bootstrap import mean_of
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.report import formats
 from covidcxr.report.section import Limit, Section, SectionFigure, SectionTable, write_section
@@ -100,7 +101,7 @@ def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Mea
         statistic = agreement.mean_over([measure(observed, each) for each in predicted])
         yield MODEL, TOTAL, metric, statistic, patients
     inside = [part["read"].between(part["low"], part["high"]) for part in repeats]
-    covered = [agreement.mean_of(np.asarray(each, np.float64)) for each in inside]
+    covered = [mean_of(np.asarray(each, np.float64)) for each in inside]
     yield MODEL, TOTAL, "coverage", agreement.mean_over(covered), patients
     yield (
         CONSTANT,
@@ -111,7 +112,7 @@ def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Mea
     )
     less, more = ordered_pairs(observed, patients)
     if len(less):
-        right = [agreement.mean_of((each[more] > each[less]).astype(float)) for each in predicted]
+        right = [mean_of((each[more] > each[less]).astype(float)) for each in predicted]
         yield MODEL, COURSE, "direction", agreement.mean_over(right), patients[less]
     low, high = spec["range"]
     edges = np.linspace(low, high, PARTS + 1)
@@ -187,13 +188,13 @@ def draw(found: Sequence[pd.DataFrame], results: pd.DataFrame) -> Figure:
 def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
     """Return the section of the report, for the results of one backbone."""
     keys = ["score", "judge", "target", "metric"]
-    texts = {
-        tuple(row[keys]): formats.interval(row["estimate"], row["low"], row["high"], formats.two)
-        for _, row in results.iterrows()
-    }
+    texts = agreement.texts_of(results, keys)
+    models = results[results["judge"] == MODEL]
     sizes = {
-        (row["score"], row["target"]): (row["n"], row["patients"])
-        for _, row in results[results["judge"] == MODEL].iterrows()
+        (score, target): (n, patients)
+        for score, target, n, patients in models[["score", "target", "n", "patients"]].itertuples(
+            index=False
+        )
     }
     rows, sentences = [], []
     for score, spec in specs.items():

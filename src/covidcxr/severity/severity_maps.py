@@ -18,6 +18,7 @@ from covidcxr.array_types import Floats, Integers, Texts
 from covidcxr.data.lung_shape import estimate_boxes
 from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
 from covidcxr.errors import InputError
+from covidcxr.evaluate.bootstrap import mean_of
 from covidcxr.explain.gradcam import build_explainer, explain
 from covidcxr.explain.measures import extent, upsample
 from covidcxr.report import formats
@@ -181,7 +182,7 @@ def of_zones(
                 for one, other in zip(values[varied], zones[varied], strict=True)
             ]
         )
-        yield judge, score, CORRELATION, agreement.mean_of(each), patients[varied]
+        yield judge, score, CORRELATION, mean_of(each), patients[varied]
         statistic = auc(values.ravel()[compared], affected, image)
         yield judge, score, AFFECTED, statistic, patients[image]
 
@@ -201,12 +202,7 @@ def of_totals(
 
 def describe(results: pd.DataFrame, target: str) -> Section:
     """Return the section of the report, whichever way it falls."""
-    texts = {
-        (row["judge"], row["score"], row["measure"]): formats.interval(
-            row["estimate"], row["low"], row["high"], formats.two
-        )
-        for _, row in results.iterrows()
-    }
+    texts = agreement.texts_of(results, ["judge", "score", "measure"])
     zoned = results.loc[results["judge"] == OWN, "score"].iloc[0]
     sentences = []
     for judge in dict.fromkeys(results["judge"]):

@@ -7,10 +7,11 @@ import pandas as pd
 
 from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_manifest, read_table, write_table
-from covidcxr.report import formats
+from covidcxr.evaluate.bootstrap import mean_of
+from covidcxr.report.formats import table_of
 from covidcxr.report.section import Section, SectionTable, write_section
 from covidcxr.seeding import generator
-from covidcxr.severity.agreement import mean_of, row_of
+from covidcxr.severity.agreement import row_of, texts_of
 from covidcxr.severity.severity_of import FOLLOWED, OF_COLUMNS, VALUES
 
 SOURCES, TRANSLATIONS, ADDED = "sources", "translations", "translation minus source"
@@ -68,10 +69,7 @@ def run(
 def describe(results: pd.DataFrame, score: str) -> Section:
     """Say whether translations score higher than their sources, and how far to real images."""
     rows = results.set_index("images")
-    texts = {
-        str(name): formats.interval(row["estimate"], row["low"], row["high"], formats.two)
-        for name, row in rows.iterrows()
-    }
+    texts = {name: text for (name,), text in texts_of(results, ["images"]).items()}
     low, high = rows.loc[[ADDED], ["low", "high"]].to_numpy(np.float64)[0]
     word = "higher" if low > 0 else "lower" if high < 0 else "no higher"
     others = [f"{name} images {texts[name]}" for name in texts if name.startswith("real")]
@@ -94,7 +92,7 @@ def describe(results: pd.DataFrame, score: str) -> Section:
             SectionTable(
                 "severity_synthetic",
                 f"Mean predicted {score} with its 95 % interval by patient",
-                formats.table_of(shown[["images", "mean", "n", "patients"]]),
+                table_of(shown[["images", "mean", "n", "patients"]]),
             ),
         ),
         folded=True,
