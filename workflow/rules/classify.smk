@@ -7,9 +7,7 @@ HEAD_ONLY = config["training"]["trainable"] == "head"
 ON_HEADS = job(3000, 15) if HEAD_ONLY else job(8000, 240, gpu=1)
 HEAD_THREADS = 1 if HEAD_ONLY else THREADS
 # All arms of the repeats share the transform of one augmentation.
-MOST_SYNTHETIC = max(
-    AUGMENTATIONS, key=lambda name: config["augmentations"][name]["synthetic"]
-)
+MOST_SYNTHETIC = max(AUGMENTATIONS, key=SYNTHETIC_IN.get)
 
 
 rule train:
@@ -20,7 +18,7 @@ rule train:
         synthetic=synthetic_bank,
     output:
         head=update(HEAD),
-        history=update(f"{RUN}/history/{MODEL}/{{fold}}.csv"),
+        history=update(HISTORY),
         predictions=update(f"{RUN}/predictions/{MODEL}/{{fold}}.csv"),
     threads: HEAD_THREADS
     resources:
@@ -28,10 +26,9 @@ rule train:
     params:
         settings=lambda wildcards: dict(
             classes=CLASSES,
-            synthetic=config["augmentations"][wildcards.augmentation]["synthetic"],
+            synthetic=SYNTHETIC_IN[wildcards.augmentation],
             seed=config["seed"],
-            mixed_precision=config["performance"]["mixed_precision"],
-            xla=config["performance"]["xla"],
+            **select(config["performance"], "mixed_precision", "xla"),
             **config["training"],
         ),
         step=step("classify/train"),
@@ -47,7 +44,7 @@ rule classifier:
         rows=bank("manifest")[2],
         images=[f"{RUN}/data/manifest.csv", SPLIT],
     output:
-        models=update(f"{RUN}/models/{{population}}/{{backbone}}/{{classifier}}.joblib"),
+        models=update(CLASSIFIER),
         predictions=update(
             f"{RUN}/predictions/{{population}}/{{backbone}}/{{classifier}}.csv"
         ),
@@ -74,17 +71,13 @@ rule score:
             fold=FOLDS,
             allow_missing=True,
         ),
-        classifiers=expand(
-            f"{RUN}/models/{{population}}/{{backbone}}/{{classifier}}.joblib",
-            classifier=ON_FEATURES,
-            allow_missing=True,
-        ),
+        classifiers=expand(CLASSIFIER, classifier=ON_FEATURES, allow_missing=True),
         features=expand(
             f"{RUN}/features/{{backbone}}/external/{{set}}.npy",
             set=EXTERNAL,
             allow_missing=True,
         ),
-        tables=expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
+        tables=EXTERNAL_TABLES,
     output:
         predictions=update(
             f"{RUN}/predictions/{{population}}/{{backbone}}/external.csv"
@@ -106,7 +99,7 @@ rule predictions:
     input:
         files=predicted_files(),
         splits=expand(SPLIT, population=SOURCES_OF),
-        external=expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
+        external=EXTERNAL_TABLES,
     output:
         predictions=update(PREDICTIONS),
     resources:
@@ -173,16 +166,11 @@ rule repeats:
     params:
         settings=dict(
             classes=CLASSES,
-            unit=config["split"]["unit"],
-            folds=config["split"]["folds"],
-            repeats=config["repeats"],
-            seed=config["seed"],
+            **select(config["split"], "unit", "folds"),
+            **select(config, "repeats", "seed"),
             **config["training"],
         ),
-        augmentations={
-            name: settings["synthetic"]
-            for name, settings in config["augmentations"].items()
-        },
+        augmentations=SYNTHETIC_IN,
         step=step("classify/repeats"),
     message:
         "Repeating {wildcards.backbone} with other seeds and folds"

@@ -178,7 +178,15 @@ def content_of_fetched(wildcards):
 
 
 EXTERNAL = list(config["external"])
+EXTERNAL_TABLES = expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL)
+# Tables of all images of the run and of external sets.
+TABLES = [f"{RUN}/data/manifest.csv", *EXTERNAL_TABLES]
 STUDY_SOURCES = sources_of_study()
+WEIGHTS = {backbone: config["weights"][backbone] for backbone in BACKBONES}
+# The augmentation whose models are explained and exported.
+SHOWN = config["explain"]["augmentation"]
+# The ensemble that learned from all training images.
+ENSEMBLE = f"{RUN}/models/study/{{backbone}}/{{augmentation}}.keras"
 
 
 # A CycleGAN learns from all populations, so their models go without synthetic images.
@@ -192,6 +200,8 @@ if BY_SITE:
 SPLIT = f"{RUN}/data/populations/{{population}}.csv"
 MODEL = "{population}/{backbone}/{augmentation}"
 HEAD = f"{RUN}/heads/{MODEL}/{{fold}}.keras"
+HISTORY = f"{RUN}/history/{MODEL}/{{fold}}.csv"
+CLASSIFIER = f"{RUN}/models/{{population}}/{{backbone}}/{{classifier}}.joblib"
 
 
 # Augmentations with a transform of their own have banks of their own; the others share one.
@@ -230,11 +240,10 @@ def transform_of(name):
     return transform
 
 
-PLAIN = [
-    name
-    for name, settings in config["augmentations"].items()
-    if not settings["synthetic"]
-]
+SYNTHETIC_IN = {
+    name: settings["synthetic"] for name, settings in config["augmentations"].items()
+}
+PLAIN = [name for name, number in SYNTHETIC_IN.items() if not number]
 
 
 wildcard_constraints:
@@ -263,9 +272,9 @@ def job(mb, minutes, gpu=0):
     )
 
 
-def every_model(pattern, models=FOLDS):
-    """Paths of the given models (the folds' by default) of every backbone and augmentation."""
-    return expand(pattern, backbone=BACKBONES, augmentation=AUGMENTATIONS, model=models)
+def every_model(pattern, **fixed):
+    """Paths of every backbone and augmentation, in the order of `HEADS`."""
+    return expand(pattern, backbone=BACKBONES, augmentation=AUGMENTATIONS, **fixed)
 
 
 # A run that trains the whole network has no cached features for other classifiers.
@@ -334,7 +343,7 @@ def weight_file(wildcards):
 
 def synthetic_bank(wildcards):
     """Table and feature bank of the synthetic images, for the augmentations that use some."""
-    if not config["augmentations"][wildcards.augmentation]["synthetic"]:
+    if not SYNTHETIC_IN[wildcards.augmentation]:
         return []
     own = (
         f"synthetic_{wildcards.fold}" if config["cyclegan"]["per_fold"] else "synthetic"

@@ -1,19 +1,15 @@
 """The CycleGAN, the synthetic images it makes of training images, what they are and whether they help."""
 
 GAN_SETTINGS = {
-    **{
-        key: value
-        for key, value in config["cyclegan"].items()
-        if key not in ("per_fold", "region")
-    },
+    **{k: v for k, v in config["cyclegan"].items() if k not in ("per_fold", "region")},
+    **select(config["performance"], "mixed_precision", "xla"),
     "seed": config["seed"],
-    "mixed_precision": config["performance"]["mixed_precision"],
-    "xla": config["performance"]["xla"],
 }
 # One CycleGAN learns from all training images; with `per_fold` one more for each fold, without its images.
-WITHOUT = [
-    "",
-    *(f"_{fold}" for fold in FOLDS if config["cyclegan"]["per_fold"]),
+WITHOUT = ["", *(f"_{fold}" for fold in FOLDS if config["cyclegan"]["per_fold"])]
+GENERATORS = [
+    f"{RUN}/cyclegan{{without}}/{name}.keras"
+    for name in ("generator", "backward_generator")
 ]
 
 
@@ -52,10 +48,7 @@ rule cyclegan:
             otherwise=f"{RUN}/data/holdout.csv",
         ),
     output:
-        generators=[
-            update(f"{RUN}/cyclegan{{without}}/{name}.keras")
-            for name in ("generator", "backward_generator")
-        ],
+        generators=update(GENERATORS),
         losses_table=update(f"{RUN}/cyclegan{{without}}/losses.csv"),
         seen=update(f"{RUN}/cyclegan{{without}}/inputs.csv"),
         samples=report(
@@ -83,7 +76,7 @@ rule cyclegan:
 
 rule synthesize:
     input:
-        generator=f"{RUN}/cyclegan{{without}}/generator.keras",
+        generator=GENERATORS[0],
         seen=f"{RUN}/cyclegan{{without}}/inputs.csv",
         frames=[f"{RUN}/images/frames.npy", f"{RUN}/data/frames.csv"],
         images=f"{RUN}/images/manifest.npy",
@@ -148,14 +141,10 @@ rule synthetic_effect:
     resources:
         **job(1000, 10),
     params:
-        weights={backbone: config["weights"][backbone] for backbone in BACKBONES},
+        weights=WEIGHTS,
         classes=CLASSES,
         target_class=config["cyclegan"]["target_class"],
-        synthetic_arms=[
-            name
-            for name, settings in config["augmentations"].items()
-            if settings["synthetic"]
-        ],
+        synthetic_arms=[name for name, number in SYNTHETIC_IN.items() if number],
         seed=config["seed"],
         step=step("cyclegan/synthetic_effect"),
     message:
@@ -184,7 +173,7 @@ rule audit_features:
     resources:
         **job(2000, 15),
     params:
-        weights={backbone: config["weights"][backbone] for backbone in BACKBONES},
+        weights=WEIGHTS,
         seed=config["seed"],
         step=step("cyclegan/audit_features"),
     message:
@@ -220,9 +209,7 @@ rule audit_changes:
 
 rule cycle_error:
     input:
-        generators=expand(
-            f"{RUN}/cyclegan/{{name}}.keras", name=["generator", "backward_generator"]
-        ),
+        generators=expand(GENERATORS, without=""),
         frames=f"{RUN}/images/frames.npy",
         manifest=f"{RUN}/data/manifest.csv",
         holdout=f"{RUN}/data/holdout.csv",

@@ -7,7 +7,7 @@ EXPORT = f"{RUN}/export/{{backbone}}/{{augmentation}}"
 
 rule export_model:
     input:
-        model=f"{RUN}/models/study/{{backbone}}/{{augmentation}}.keras",
+        model=ENSEMBLE,
         study=STUDY,
     output:
         files=update(
@@ -46,7 +46,7 @@ rule export_table:
 
 rule release:
     input:
-        model=f"{RUN}/models/study/{{backbone}}/{{augmentation}}.keras",
+        model=ENSEMBLE,
         images=[f"{RUN}/data/manifest.csv", f"{RUN}/data/split.csv"],
         scores=SCORES,
     output:

@@ -74,7 +74,7 @@ rule published:
     resources:
         **job(500, 5),
     params:
-        untrained=[name for name in BACKBONES if config["weights"][name] == "random"],
+        untrained=[name for name in BACKBONES if WEIGHTS[name] == "random"],
         step=step("evaluate/published"),
     message:
         "Setting the results beside the published ones"
@@ -161,10 +161,7 @@ rule operating_point:
 rule within_source:
     input:
         predictions=PREDICTIONS,
-        tables=[
-            f"{RUN}/data/manifest.csv",
-            *expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
-        ],
+        tables=TABLES,
     output:
         **figure("within_source", "Models", "Within one source"),
         table=table("within_source", "Measures within one source"),
@@ -205,14 +202,10 @@ rule leave_site_out:
 
 rule split_comparison:
     input:
-        clean=expand(
-            f"{RUN}/features/{{backbone}}/manifest/clean.npy", backbone=BACKBONES
-        ),
-        rows=expand(
-            f"{RUN}/features/{{backbone}}/manifest/rows.csv", backbone=BACKBONES
-        ),
+        clean=expand(bank("manifest")[0], backbone=BACKBONES),
+        rows=expand(bank("manifest")[2], backbone=BACKBONES),
         models=expand(
-            f"{RUN}/models/study/{{backbone}}/logistic.joblib", backbone=BACKBONES
+            CLASSIFIER, population="study", backbone=BACKBONES, classifier="logistic"
         ),
         manifest=f"{RUN}/data/manifest.csv",
     output:
@@ -258,15 +251,7 @@ rule fig1_diagnoses:
 rule architecture:
     input:
         summaries=expand(f"{RUN}/backbones/{{backbone}}.json", backbone=BACKBONES),
-        heads=[
-            HEAD.format(
-                population="study",
-                backbone=backbone,
-                augmentation=augmentation,
-                fold=FOLDS[0],
-            )
-            for backbone, augmentation in HEADS
-        ],
+        heads=every_model(HEAD, population="study", fold=FOLDS[0]),
     output:
         **figure("fig3_architecture", "Models", "3 Architecture"),
         table=table("models", "Sizes and parameters"),
@@ -284,9 +269,7 @@ rule architecture:
 
 rule fig4_loss:
     input:
-        histories=every_model(
-            f"{RUN}/history/study/{{backbone}}/{{augmentation}}/{{model}}.csv"
-        ),
+        histories=every_model(HISTORY, population="study", fold=FOLDS),
     output:
         **figure("fig4_loss", "Models", "4 Training loss"),
         section=section("loss"),
@@ -365,7 +348,7 @@ rule external_scores:
     input:
         scores=SCORES,
         points=f"{RUN}/tables/operating_point.csv",
-        images=expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
+        images=EXTERNAL_TABLES,
         excluded=expand(f"{RUN}/data/excluded/{{set}}.csv", set=EXTERNAL),
     output:
         table=table("external", "External test sets"),
@@ -385,10 +368,7 @@ rule external_scores:
 
 rule leakage:
     input:
-        tables=[
-            f"{RUN}/data/manifest.csv",
-            *expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL),
-        ],
+        tables=TABLES,
         images=[
             f"{RUN}/images/manifest.npy",
             *expand(f"{RUN}/images/external/{{set}}.npy", set=EXTERNAL),
@@ -415,12 +395,7 @@ rule leakage:
 
 rule controls:
     input:
-        tables=[
-            f"{RUN}/data/manifest.csv",
-            *expand(
-                f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL if HEAD_ONLY else []
-            ),
-        ],
+        tables=TABLES if HEAD_ONLY else TABLES[:1],
         split=f"{RUN}/data/split.csv",
         images=f"{RUN}/images/manifest.npy",
         whole=[WHOLE, *(external_features(CONTROL) if HEAD_ONLY else [])],

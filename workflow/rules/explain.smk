@@ -1,6 +1,5 @@
 """Grad-CAM: maps of the test images and the dated patients, their measures, figures 6 and 7."""
 
-SHOWN = config["explain"]["augmentation"]
 LOOK = {name: config["explain"][name] for name in ("colormap", "opacity")}
 EXPLAINED = f"{RUN}/explanations/{{backbone}}/{{augmentation}}"
 EVERY_EXPLAINED = expand(EXPLAINED, backbone=BACKBONES, augmentation=AUGMENTATIONS)
@@ -8,17 +7,13 @@ EVERY_EXPLAINED = expand(EXPLAINED, backbone=BACKBONES, augmentation=AUGMENTATIO
 
 rule explanations:
     input:
-        model=f"{RUN}/models/study/{{backbone}}/{{augmentation}}.keras",
+        model=ENSEMBLE,
         study=[*STUDY, f"{RUN}/images/lungs.npy"],
         timeline=[f"{RUN}/data/timeline.csv", f"{RUN}/images/timeline.npy"],
     output:
         maps=update(f"{EXPLAINED}/maps.npz"),
         tables=update(
-            expand(
-                f"{EXPLAINED}/{{table}}.csv",
-                table=["images", "curves", "randomised"],
-                allow_missing=True,
-            )
+            multiext(f"{EXPLAINED}/", "images.csv", "curves.csv", "randomised.csv")
         ),
     threads: THREADS
     resources:

@@ -122,9 +122,7 @@ rule severity:
     """Severity scores, learned from images and held against readers."""
     input:
         predictions=expand(
-            f"{SEVERITY}/{{score}}.csv",
-            backbone=SEVERITY_BACKBONES,
-            score=SCORED,
+            f"{SEVERITY}/{{score}}.csv", backbone=SEVERITY_BACKBONES, score=SCORED
         ),
         scores=f"{RUN}/data/severity_scores.csv",
     output:
@@ -174,11 +172,7 @@ rule severity_maps:
     input:
         # Part of what the step computes, like its code, but no code.
         lambda wildcards: LUNG_BOXES,
-        models=expand(
-            f"{RUN}/models/study/{{backbone}}/{{augmentation}}.keras",
-            backbone=BACKBONES,
-            augmentation=config["explain"]["augmentation"],
-        ),
+        models=expand(ENSEMBLE, backbone=BACKBONES, augmentation=SHOWN),
         study=STUDY[:2],
         images=[f"{RUN}/data/severity.csv", f"{RUN}/images/severity.npy"],
         scores=f"{RUN}/data/severity_scores.csv",
