@@ -29,7 +29,7 @@ from covidcxr.cyclegan.inputs import SEEN_COLUMNS
 from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.evaluate.bootstrap import estimate_of, percentile_bounds, resampled
-from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.evaluate.style import PALETTE, bare, figure_style, save_figure
 from covidcxr.logs import log
 from covidcxr.report.formats import interval, ratio, share
 from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section
@@ -120,8 +120,7 @@ def run(
     inside = shrink(regions[sources] * np.uint8(255), size) > 127
     changes = decompose(before, after)
     each = per_image(changes, inside)
-    each.insert(0, "image_id", made["image_id"])
-    each.insert(1, "patient_id", made["patient_id"])
+    each = made[["image_id", "patient_id"]].join(each)
     each["lungs_origin"] = known["origin"].to_numpy()[sources]
     write_table(each, tables[0])
     fed = read_table(seen, SEEN_COLUMNS)
@@ -229,33 +228,24 @@ def summary(
         individual change does not depend on the lungs), `opacity_in_lungs`, `opacity_outside`.
     """
     energy = (table["change"] ** 2 * table["individual"]).to_numpy()
-    columns = {
-        name: table[name].to_numpy()
-        for name in ("lungs", "individual_in_lungs", "opacity_in_lungs", "opacity_outside")
-    }
+    in_lungs = energy * table["individual_in_lungs"].to_numpy()
 
     def means(weights: Floats) -> Floats:
         total = weights.sum(axis=1)
-        in_lungs = weights @ (energy * columns["individual_in_lungs"]) / (weights @ energy)
-        lungs = weights @ columns["lungs"] / total
-        return np.stack(
-            [
-                np.sqrt(weights @ table["change"].to_numpy() ** 2 / total),
-                lungs,
-                in_lungs,
-                in_lungs / lungs,
-                weights @ columns["opacity_in_lungs"] / total,
-                weights @ columns["opacity_outside"] / total,
-            ],
-            axis=1,
+        lungs, *opacities = (
+            weights @ table[name].to_numpy() / total
+            for name in ("lungs", "opacity_in_lungs", "opacity_outside")
         )
+        share_in = weights @ in_lungs / (weights @ energy)
+        change = np.sqrt(weights @ table["change"].to_numpy() ** 2 / total)
+        return np.stack([change, lungs, share_in, share_in / lungs, *opacities], axis=1)
 
     with np.errstate(invalid="ignore", divide="ignore"):
         values = estimate_of(means, len(table))
         low, high = percentile_bounds(resampled(means, table["patient_id"].to_numpy(), rng))
         likeness = np.corrcoef(changes.total.mean(axis=0).ravel(), difference.ravel())[0, 1]
-    names = ("change", *columns)
-    names = (*names[:3], "enrichment", *names[3:])
+    names = ["change", "lungs", "individual_in_lungs", "enrichment"]
+    names += ["opacity_in_lungs", "opacity_outside"]
     rows = [("images", float(len(table)), np.nan, np.nan)]
     rows += [(name, value, np.nan, np.nan) for name, value in shares(changes).items()]
     rows.append(("likeness", float(likeness), np.nan, np.nan))
@@ -300,8 +290,8 @@ def draw_changes(
         (lower[2], individual, "individual change", {"cmap": "viridis", "vmin": 0}),
     ):
         ax.imshow(image, **look)
-        ax.set(title=title, xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
+        ax.set_title(title)
+        bare(ax)
         # Half of the sources have lungs there.
         outline = inside.mean(axis=0)
         if outline.min() < 0.5 < outline.max():

@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from covidcxr.array_types import Floats, Integers, Mask, Texts
 from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.synthetic import read_synthetic
-from covidcxr.data.tables import read_manifest, read_table, write_table
+from covidcxr.data.tables import read_manifest, read_table, stacked, write_table
 from covidcxr.evaluate.bootstrap import (
     REPLICATES,
     UNKNOWN,
@@ -52,11 +52,8 @@ COPYING, CLASSIFIER = "copying", "classifier"
 KERNEL, KERNEL_STANDARDISED = "kernel_distance", "kernel_distance_standardised"
 SYNTHETIC, SOURCE, TARGET, HALVES = "synthetic", "source", "target", "target halves"
 TRAINING, TEST = "training", "test"
-COMPARISONS = (
-    (SYNTHETIC, TARGET),
-    (SOURCE, TARGET),
-    (SYNTHETIC, SOURCE),
-)
+MEASURED = ["measure", "first", "second", "n_first", "n_second", "value", "low", "high", "p"]
+COMPARISONS = ((SYNTHETIC, TARGET), (SOURCE, TARGET), (SYNTHETIC, SOURCE))
 """What is compared: the synthetic images, the images that they were made from (`source`) and the
 training images of the target class. The second pair is where the translation starts from."""
 
@@ -138,8 +135,8 @@ def run(
     made, sources = read_synthetic(synthetic, manifest)
     target = (real["label"] == made["label"].iloc[0]).to_numpy()
 
-    rows: list[pd.DataFrame] = []
-    neighbours: list[pd.DataFrame] = []
+    measured: dict[str, pd.DataFrame] = {}
+    neighbours: dict[str, pd.DataFrame] = {}
     for backbone, files in zip(
         weights, zip(features[::2], features[1::2], strict=True), strict=True
     ):
@@ -166,14 +163,10 @@ def run(
             if len(sample.ids)
         }
         found = neighbour_table(scaled, made["source_image_id"].to_numpy(str))
-        measured = measure(raw, scaled, found, generator(seed, "audit_features", backbone))
-        neighbours.append(found.assign(backbone=backbone))
-        rows.append(measured.assign(backbone=backbone))
+        rng = generator(seed, "audit_features", backbone)
+        neighbours[backbone], measured[backbone] = found, measure(raw, scaled, found, rng)
         log.info("%s: %d synthetic images audited", backbone, len(made))
-    table, distances = (
-        pd.concat(parts, ignore_index=True).pipe(lambda f: f.set_index("backbone").reset_index())
-        for parts in (rows, neighbours)
-    )
+    table, distances = (stacked(parts, "backbone") for parts in (measured, neighbours))
     write_table(table, tables[0])
     write_table(distances.drop(columns="patient_id"), tables[1])
     with figure_style():
@@ -205,21 +198,17 @@ def neighbour_table(samples: Mapping[str, Sample], source_ids: Texts) -> pd.Data
     from_source = np.where(training.ids[nearest] == source_ids, "yes", "no")
     parts = []
     for kind in (SYNTHETIC, TEST):
-        if kind not in samples:
-            continue
-        distances = cdist(samples[kind].features, target.features)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "image_id": samples[kind].ids,
-                    "patient_id": samples[kind].patients,
-                    "kind": kind,
-                    "neighbour": target.ids[distances.argmin(axis=1)],
-                    "distance": distances.min(axis=1),
-                    "nearest_is_source": from_source if kind == SYNTHETIC else "",
-                }
-            )
-        )
+        if kind in samples:
+            distances = cdist(samples[kind].features, target.features)
+            part = {
+                "image_id": samples[kind].ids,
+                "patient_id": samples[kind].patients,
+                "kind": kind,
+                "neighbour": target.ids[distances.argmin(axis=1)],
+                "distance": distances.min(axis=1),
+                "nearest_is_source": from_source if kind == SYNTHETIC else "",
+            }
+            parts.append(pd.DataFrame(part))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -238,19 +227,11 @@ def measure(
     neighbours
         Of `neighbour_table`.
     """
-    rows: list[dict[str, object]] = []
-
-    def add(
-        name: str, pair: tuple[str, str], sizes: Sequence[int], found: Interval, p: float = np.nan
-    ) -> None:
-        names = {"measure": name, "first": pair[0], "second": pair[1]}
-        counts = {"n_first": sizes[0], "n_second": sizes[1], "value": found.estimate}
-        rows.append({**names, **counts, "low": found.low, "high": found.high, "p": p})
-
     made, test = (
         neighbours[neighbours["kind"] == kind].reset_index(drop=True) for kind in (SYNTHETIC, TEST)
     )
-    add(COPYING, (SYNTHETIC, TEST), (len(made), len(test)), *copying(made, test, rng))
+    found, p = copying(made, test, rng)
+    rows = [(COPYING, SYNTHETIC, TEST, len(made), len(test), *found, p)]
     for pair in COMPARISONS:
         for name, compare, samples in (
             (CLASSIFIER, two_sample, scaled),
@@ -258,24 +239,24 @@ def measure(
             (KERNEL_STANDARDISED, kernel_distance, scaled),
         ):
             first, second = (samples[part] for part in pair)
-            add(name, pair, (len(first.ids), len(second.ids)), compare(first, second, rng))
-    number = len(raw[TARGET].ids)
-    sizes, target = (number - number // 2, number // 2), scaled[TARGET]
+            found = compare(first, second, rng)
+            rows.append((name, *pair, len(first.ids), len(second.ids), *found, np.nan))
     # What no difference looks like.
-    accuracies = []
-    for _ in range(HALVINGS):
+    target = scaled[TARGET]
+
+    def accuracy() -> float:
         half = random_halves(target.patients, 1, rng)[0]
-        accuracies.append(two_sample_accuracy(target.of(half), target.of(~half), rng))
-    add(CLASSIFIER, (HALVES, HALVES), sizes, _spread(accuracies))
+        return two_sample_accuracy(target.of(half), target.of(~half), rng)
+
+    chance: dict[str, npt.ArrayLike] = {CLASSIFIER: [accuracy() for _ in range(HALVINGS)]}
     for name, samples in ((KERNEL, raw), (KERNEL_STANDARDISED, scaled)):
         halves = random_halves(target.patients, RESAMPLES, rng)
-        add(
-            name,
-            (HALVES, HALVES),
-            sizes,
-            _spread(kernel_estimates(samples[TARGET], halves, ~halves)),
-        )
-    return pd.DataFrame(rows)
+        chance[name] = kernel_estimates(samples[TARGET], halves, ~halves)
+    sizes = len(target.ids) - len(target.ids) // 2, len(target.ids) // 2
+    rows += [
+        (name, HALVES, HALVES, *sizes, *_spread(values), np.nan) for name, values in chance.items()
+    ]
+    return pd.DataFrame(rows, columns=MEASURED)
 
 
 def copying(
@@ -378,9 +359,8 @@ def kernel_distance(first: Sample, second: Sample, rng: np.random.Generator) -> 
     would count as pairs of perfect likeness. A half differs from the whole about as much as the
     whole from the population (delete-d jackknife with d = n/2, Shao and Wu 1989).
     """
-    both = Sample(
-        *map(np.concatenate, zip(*(vars(s).values() for s in (first, second)), strict=True))
-    )
+    parts = zip(vars(first).values(), vars(second).values(), strict=True)
+    both = Sample(*map(np.concatenate, parts))
     in_first = np.arange(len(both.ids)) < len(first.ids)
     value = float(kernel_estimates(both, in_first[None], ~in_first[None])[0])
     halves = random_halves(both.patients, RESAMPLES, rng)
@@ -465,16 +445,12 @@ def draw_audit(table: pd.DataFrame, neighbours: pd.DataFrame) -> Figure:
     upper.legend(*upper.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     pairs = [*COMPARISONS, (HALVES, HALVES)]
     axes = lower.subplots(1, 3, sharey=True)
-    for ax, name, label in zip(
-        axes,
-        (CLASSIFIER, KERNEL, KERNEL_STANDARDISED),
-        (
-            "two-sample classifier:\nbalanced accuracy",
-            "kernel distance,\nmultiples of chance",
-            "the same, on\nstandardised features",
-        ),
-        strict=True,
-    ):
+    labels = {
+        CLASSIFIER: "two-sample classifier:\nbalanced accuracy",
+        KERNEL: "kernel distance,\nmultiples of chance",
+        KERNEL_STANDARDISED: "the same, on\nstandardised features",
+    }
+    for ax, (name, label) in zip(axes, labels.items(), strict=True):
         own = table[table["measure"] == name].copy()
         if name != CLASSIFIER:
             # Backbones scale their features differently; what chance does is the common measure.

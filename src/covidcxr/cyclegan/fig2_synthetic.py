@@ -10,7 +10,7 @@ from covidcxr.array_types import Grey
 from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_manifest, read_table
-from covidcxr.evaluate.style import figure_style, save_figure
+from covidcxr.evaluate.style import bare, figure_style, save_figure
 from covidcxr.report.formats import some
 from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section
 from covidcxr.seeding import generator
@@ -112,8 +112,7 @@ def draw_rows(rows: Sequence[tuple[str, Grey]]) -> Figure:
     axes = figure.subplots(len(rows), COLUMNS, squeeze=False)
     for line, (name, images) in zip(axes, rows, strict=True):
         for ax in line:
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
+            bare(ax)
         for ax, image in zip(line, images, strict=False):
             ax.imshow(image, cmap="gray", vmin=0, vmax=255)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")

@@ -14,7 +14,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from covidcxr.array_types import Mask
-from covidcxr.data.tables import read_table, write_table
+from covidcxr.classify.predictions import probabilities_of, score_columns
+from covidcxr.data.tables import read_table, stacked, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import REPLICATES, patient_weights, percentile_bounds
 from covidcxr.evaluate.style import dots, figure_style, save_figure
@@ -58,17 +59,14 @@ def run(
     synthetic_arms
         Arms that train with synthetic images.
     """
-    compared, each = [], []
+    compared, each = {}, {}
     for backbone, path in zip(weights, repeats, strict=True):
         scored = read_repeats(path, classes)
         rng = generator(seed, "synthetic_effect", backbone)
-        rows, single = compare_arms(scored, classes, target_class, synthetic_arms, rng)
-        compared.append(rows.assign(backbone=backbone))
-        each.append(single.assign(backbone=backbone))
-    table, singles = (
-        pd.concat(parts, ignore_index=True).pipe(lambda f: f.set_index("backbone").reset_index())
-        for parts in (compared, each)
-    )
+        compared[backbone], each[backbone] = compare_arms(
+            scored, classes, target_class, synthetic_arms, rng
+        )
+    table, singles = stacked(compared, "backbone"), stacked(each, "backbone")
     # One family: every test that is made on the test images.
     tested = (table["split"] == "test") & table["p"].notna()
     table.loc[tested, "p_holm"] = multipletests(table.loc[tested, "p"], method="holm")[1]
@@ -89,7 +87,7 @@ def read_repeats(path: str | Path, classes: Sequence[str]) -> pd.DataFrame:
     InputError
         The arms or repeats do not predict the same images.
     """
-    columns = [f"p_{name}" for name in classes]
+    columns = score_columns(classes)
     named = ["repeat", "arm", "image_id", "patient_id", "label", "split", *columns]
     table = read_table(path, named, ["repeat", *columns]).astype({"repeat": int})
     if (table.groupby(["repeat", "arm"])["image_id"].agg(tuple).nunique()) != 1:
@@ -137,7 +135,7 @@ def compare_arms(
         for name, own in part.groupby("arm"):
             shape = own["repeat"].nunique(), len(truth), len(classes)
             ordered = own.sort_values("repeat", kind="stable")
-            values = ordered[[f"p_{c}" for c in classes]].to_numpy(float).reshape(shape)
+            values = probabilities_of(ordered, classes).reshape(shape)
             right[name] = np.array(classes)[values.argmax(axis=2)] == truth
             together[name] = np.array(classes)[values.mean(axis=0).argmax(axis=1)] == truth
         times = len(right[names[0]])
@@ -349,10 +347,7 @@ def section_of(
             ),
         ),
         tables=(
-            SectionTable(
-                "synthetic_effect",
-                "Every comparison, with McNemar's exact test.",
-            ),
+            SectionTable("synthetic_effect", "Every comparison, with McNemar's exact test."),
             SectionTable("synthetic_effect_repeats", "Differences of the single repeats."),
             SectionTable("detectable_effect", "Smallest differences that the test set can show."),
         ),

@@ -8,13 +8,11 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
 from covidcxr.array_types import Floats, Grey
-from covidcxr.data.dicom import decode_dicom, is_dicom
+from covidcxr.data.dicom import MOST_PIXELS, decode_dicom, decoding, is_dicom
 from covidcxr.errors import InputError
 
 WIDE_MODES = ("I", "F")
 """Pillow modes with more than 8 bits a pixel; 16-bit modes are called `I;16` and the like."""
-MOST_PIXELS = 1 << 26
-"""An image of more (8192 x 8192) is damaged, or would not fit into the memory of a job."""
 LUMA = (0.114, 0.587, 0.299)
 """Weights of blue, green and red (ITU-R 601)."""
 PHOTOMETRIC, REDUCED, WHITE_IS_ZERO = 262, 254, 0
@@ -44,16 +42,8 @@ def decode_gray(path: str | Path) -> Grey:
     """
     if is_dicom(path):
         return decode_dicom(path)
-    try:
-        with Image.open(path) as image:
-            return _decode(image, Path(path))
-    except InputError:
-        raise
-    # Corrupt files make Pillow's decoders raise nearly anything (OSError, SyntaxError, ValueError,
-    # struct.error, zlib.error, DecompressionBombError ...), and all of it means the same here.
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be decoded: {reason}") from error
+    with decoding(path), Image.open(path) as image:
+        return _decode(image, Path(path))
 
 
 def _decode(image: ImageFile.ImageFile, path: Path) -> Grey:

@@ -1,6 +1,8 @@
 """Radiographs in DICOM files, as a viewer would show them, in 8 bits."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,22 @@ MOST_PIXELS = 1 << 26
 """An image of more (8192 x 8192) is damaged, or would not fit into the memory of a job."""
 NEEDED = ("PhotometricInterpretation", "Rows", "Columns", "BitsAllocated")
 """Attributes without which nobody knows what the pixels mean."""
+
+
+@contextmanager
+def decoding(path: str | Path) -> Iterator[None]:
+    """Make an `InputError` that names the file of whatever a broken one makes decoders raise.
+
+    That is nearly anything (OSError, SyntaxError, ValueError, struct.error, zlib.error,
+    DecompressionBombError ...), and all of it means the same.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} cannot be decoded: {reason}") from error
 
 
 def is_dicom(path: str | Path) -> bool:
@@ -83,18 +101,12 @@ def decode_dicom(path: str | Path) -> Grey:
         The file is missing or damaged, holds no single gray radiograph meant to be shown, or its
         compression cannot be read.
     """
-    try:
+    with decoding(path):
         if not _holds_dicom(path):
             raise InputError(f"{path} cannot be decoded: it is called DICOM but is none")
         dataset = pydicom.dcmread(path, force=True)
         _check(dataset, path)
         return to_gray(dataset, pixel_array(dataset))
-    except InputError:
-        raise
-    # Broken files make pydicom and the decoders below it raise nearly anything.
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be decoded: {reason}") from error
 
 
 def to_gray(dataset: Dataset, stored: npt.NDArray[np.integer]) -> Grey:

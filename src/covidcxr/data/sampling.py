@@ -25,8 +25,6 @@ Part = Mapping[str, Any]
 Classes = Mapping[str, Sequence[Part]]
 """Parts of each class: `source`, `count` (None takes all) and `where`."""
 Row = dict[str, Any]
-Refusal = tuple[str, str]
-"""Why an image is left out: reason and detail."""
 
 
 def image_ids(source: str, keys: Iterable[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """The tables of a run on disk: how they are read, checked and written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -131,6 +131,11 @@ def validated(table: pd.DataFrame, schema: pa.DataFrameSchema, path: str | Path)
             f"{path}{row}: column {first['column']!r} holds {first['failure_case']!r}, "
             f"which breaks {first['check']} ({len(error.failure_cases)} such in all)"
         ) from error
+
+
+def stacked(tables: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:
+    """Put tables one below the other, a first column telling the name of each."""
+    return pd.concat(tables, names=[column]).reset_index(column).reset_index(drop=True)
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> None:

@@ -74,6 +74,12 @@ def dots(
     ax.plot(values[:, 0], heights, "o", markersize=size, color=colour, label=label)
 
 
+def bare(ax: Axes) -> None:
+    """Take ticks and frame from the axes of an image."""
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
 def save_figure(figure: Figure, png: str | Path, svg: str | Path) -> None:
     """Write a figure as PNG and SVG and close it; the same figure gives the same bytes.
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from covidcxr.array_types import Floats, Grey, Singles
+from covidcxr.evaluate.style import bare
 from covidcxr.explain.measures import read_measured, upsample
 
 CELL = 1.5
@@ -91,12 +91,6 @@ def draw_grid(
     bar = figure.colorbar(scale, ax=axes[1:], ticks=[0, 1], shrink=0.6, aspect=30, pad=0.02)
     bar.set_label("Grad-CAM, mean over folds")
     return figure
-
-
-def bare(axis: Axes) -> None:
-    """Take ticks and frame from the axes of an image."""
-    axis.set(xticks=[], yticks=[])
-    axis.spines[:].set_visible(False)
 
 
 def text_only(text: str) -> Figure:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from covidcxr.data.tables import read_table, write_table
-from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
-from covidcxr.explain.drawing import Look, bare, read_explained, text_only
+from covidcxr.evaluate.style import PALETTE, bare, figure_style, save_figure
+from covidcxr.explain.drawing import Look, read_explained, text_only
 from covidcxr.explain.measures import read_measured
 from covidcxr.report.formats import some
 from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section

@@ -11,7 +11,7 @@ its penalty by the evidence of the training films alone, so cross-validation by 
 without an inner search.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -61,13 +61,8 @@ class Films:
     def take(self, rows: npt.NDArray[np.intp]) -> "Films":
         """Return some of the films."""
         zones = None if self.zones is None else self.zones[rows]
-        return replace(
-            self,
-            features=self.features[rows],
-            patients=self.patients[rows],
-            totals=self.totals[rows],
-            zones=zones,
-        )
+        kept = self.features[rows], self.patients[rows], self.totals[rows]
+        return Films(*kept, zones, self.own_zones)
 
 
 @dataclass(frozen=True)
