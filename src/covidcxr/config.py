@@ -4,7 +4,7 @@ import ast
 import copy
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -221,12 +221,8 @@ def _describe(schema: Any, root: Schema, prefix: str) -> Iterator[tuple[str, str
             for branch in other.get("allOf", []):
                 variant = branch["if"]["properties"]["type"]["const"]
                 target = _resolve(branch["then"], root)
-                yield (
-                    f"{key}.<name> ({variant})",
-                    "object",
-                    None,
-                    " ".join(target["description"].split()),
-                )
+                text = " ".join(target["description"].split())
+                yield f"{key}.<name> ({variant})", "object", None, text
                 yield from _describe(target, root, f"{key}.<name>.")
 
 
@@ -256,20 +252,13 @@ def _check_references(config: Mapping[str, Any]) -> None:
     ]
     if config["timeline"] is not None:
         parts.append(("timeline", config["timeline"]))
-    for name, chosen in config["external"].items():
-        for label, several in chosen.items():
-            if label not in classes:
-                raise InputError(
-                    f"config key 'external.{name}.{label}': there is no such class; "
-                    f"'classes' defines {', '.join(classes)}"
-                )
+    for name, of_set in config["external"].items():
+        for label, several in of_set.items():
+            unknown = "there is no such class; 'classes' defines"
+            _require(label, classes, f"external.{name}.{label}", unknown)
             parts += [(f"external.{name}.{label}[{i}]", part) for i, part in enumerate(several)]
     for key, part in parts:
-        if part["source"] not in sources:
-            raise InputError(
-                f"config key '{key}.source': no source is called '{part['source']}'; "
-                f"'sources' defines {', '.join(sources)}"
-            )
+        _require_source(part["source"], sources, f"{key}.source")
     _check_populations(config)
     _check_scores(config)
     test = config["split"]["test"]
@@ -285,46 +274,42 @@ def _check_references(config: Mapping[str, Any]) -> None:
                 "give 'imagenet', 'random' or the path of a no-top weight file"
             )
     for backbone, layers in config["pooled_layers"].items():
-        if backbone not in config["backbones"]:
-            raise InputError(
-                f"config key 'pooled_layers.{backbone}': there is no such backbone; "
-                f"'backbones' lists {', '.join(config['backbones'])}"
-            )
+        unknown = "there is no such backbone; 'backbones' lists"
+        _require(backbone, config["backbones"], f"pooled_layers.{backbone}", unknown)
         if layers and config["training"]["trainable"] == "last_block":
             raise InputError(
                 f"config key 'pooled_layers.{backbone}': inner layers are pooled, so no one tensor "
                 "comes before the last block; set 'training.trainable' to head or all"
             )
     for backbone in config["export"]:
-        if backbone not in config["backbones"]:
-            raise InputError(
-                f"config key 'export': '{backbone}' is no backbone of this run; "
-                f"'backbones' lists {', '.join(config['backbones'])}"
-            )
-    for key in ("source_class", "target_class"):
-        if synthetic_count(config) and config["cyclegan"][key] not in classes:
-            raise InputError(
-                f"config key 'cyclegan.{key}': '{config['cyclegan'][key]}' is no class; "
-                f"'classes' defines {', '.join(classes)}"
-            )
-    target = config["operating_point"]["class"]
-    if target is not None and target not in classes:
-        raise InputError(
-            f"config key 'operating_point.class': '{target}' is no class; "
-            f"'classes' defines {', '.join(classes)}"
-        )
+        _require_backbone(backbone, config["backbones"], "export")
+    named = ["source_class", "target_class"] if synthetic_count(config) else []
+    used = {f"cyclegan.{key}": config["cyclegan"][key] for key in named}
+    used["operating_point.class"] = config["operating_point"]["class"]
+    for key, name in used.items():
+        if name is not None:
+            _require(name, classes, key, f"'{name}' is no class; 'classes' defines")
     control = config["controls"]["backbone"]
-    if control is not None and control not in config["backbones"]:
-        raise InputError(
-            f"config key 'controls.backbone': '{control}' is not one of 'backbones', "
-            f"{', '.join(config['backbones'])}"
-        )
-    shown = config["explain"]["augmentation"]
-    if shown not in config["augmentations"]:
-        raise InputError(
-            f"config key 'explain.augmentation': '{shown}' is no augmentation; "
-            f"'augmentations' defines {', '.join(config['augmentations'])}"
-        )
+    if control is not None:
+        unknown = f"'{control}' is not one of 'backbones',"
+        _require(control, config["backbones"], "controls.backbone", unknown)
+    shown, augmentations = config["explain"]["augmentation"], config["augmentations"]
+    unknown = f"'{shown}' is no augmentation; 'augmentations' defines"
+    _require(shown, augmentations, "explain.augmentation", unknown)
+
+
+def _require(name: str, known: Collection[str], key: str, unknown: str) -> None:
+    """Raise where a name is not known, with what is wrong then, and the known ones after it."""
+    if name not in known:
+        raise InputError(f"config key '{key}': {unknown} {', '.join(known)}")
+
+
+def _require_source(name: str, known: Collection[str], key: str) -> None:
+    _require(name, known, key, f"no source is called '{name}'; 'sources' defines")
+
+
+def _require_backbone(name: str, known: Collection[str], key: str) -> None:
+    _require(name, known, key, f"'{name}' is no backbone of this run; 'backbones' lists")
 
 
 def _check_scores(config: Mapping[str, Any]) -> None:
@@ -333,11 +318,7 @@ def _check_scores(config: Mapping[str, Any]) -> None:
     named |= {f"outcomes.{name}.columns": spec["columns"] for name, spec in outcomes.items()}
     for key, names in named.items():
         for source in names:
-            if source not in sources:
-                raise InputError(
-                    f"config key '{key}': no source is called '{source}'; 'sources' defines "
-                    f"{', '.join(sources)}"
-                )
+            _require_source(source, sources, key)
     for name, spec in outcomes.items():
         if name in scores or spec["held_fixed"] not in {None, *outcomes} - {name}:
             raise InputError(
@@ -356,11 +337,7 @@ def _check_scores(config: Mapping[str, Any]) -> None:
                 f"config key 'scores.{name}.zones': '{min(strange)}' is none of `readers`"
             )
     for backbone in config["severity"]["backbones"] or []:
-        if backbone not in config["backbones"]:
-            raise InputError(
-                f"config key 'severity.backbones': '{backbone}' is no backbone of this run; "
-                f"'backbones' lists {', '.join(config['backbones'])}"
-            )
+        _require_backbone(backbone, config["backbones"], "severity.backbones")
 
 
 def _check_populations(config: Mapping[str, Any]) -> None:

@@ -1,10 +1,11 @@
 """All models of a backbone on sets of images that they did not train on, from cached features."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import joblib
 import keras
+import numpy as np
 import pandas as pd
 
 from covidcxr.arrays import open_rows
@@ -59,32 +60,23 @@ def run(
         name: open_rows(file, table, len(images[name]))
         for name, file, table in zip(sets, features, tables, strict=True)
     }
-    own = {"population": population, "backbone": backbone}
     frames = []
+
+    def add(predicted: Mapping[str, np.ndarray], **known: str) -> None:
+        for name, values in predicted.items():
+            own = known | {"population": population, "backbone": backbone, "set": name}
+            frames.append(prediction_table(images[name], values, classes, **own))
+
     for file in progress(heads, desc=f"{backbone} heads", unit="head"):
         card = read_card(file)
         if card is None:
             raise InputError(f"{file} has no card: train that fold again")
         head = keras.models.load_model(file, compile=False)
-        known = {"augmentation": card.augmentation, "classifier": NETWORK, "model": card.model}
-        frames += [
-            prediction_table(images[name], in_pieces(head, bank), classes, **own, **known, set=name)
-            for name, bank in banks.items()
-        ]
+        predicted = {name: in_pieces(head, bank) for name, bank in banks.items()}
+        add(predicted, augmentation=card.augmentation, classifier=NETWORK, model=card.model)
     vectors = {name: pooled(bank) for name, bank in banks.items()} if classifiers else {}
     for file in classifiers:
-        known = {"augmentation": UNAUGMENTED, "classifier": Path(file).stem}
         for model, fitted in joblib.load(file).items():
-            frames += [
-                prediction_table(
-                    images[name],
-                    probabilities(fitted, values, len(classes)),
-                    classes,
-                    **own,
-                    **known,
-                    model=model,
-                    set=name,
-                )
-                for name, values in vectors.items()
-            ]
+            scores = {n: probabilities(fitted, v, len(classes)) for n, v in vectors.items()}
+            add(scores, augmentation=UNAUGMENTED, classifier=Path(file).stem, model=model)
     write_table(pd.concat(frames), predictions)

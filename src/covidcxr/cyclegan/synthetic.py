@@ -17,16 +17,9 @@ its patient."""
 def synthetic_table(sources: pd.DataFrame, label: str, folder: Path) -> pd.DataFrame:
     """Return the table of images made from `sources` (image_id, patient_id), in their order."""
     ids = "synthetic-" + sources["image_id"]
-    return pd.DataFrame(
-        {
-            "image_id": ids,
-            "path": [str(folder / f"{image_id}.png") for image_id in ids],
-            "label": label,
-            "source_image_id": sources["image_id"],
-            "patient_id": sources["patient_id"],
-        },
-        columns=COLUMNS,
-    ).reset_index(drop=True)
+    paths = [str(folder / f"{image_id}.png") for image_id in ids]
+    made = sources.rename(columns={"image_id": "source_image_id"})
+    return made.assign(image_id=ids, path=paths, label=label)[COLUMNS].reset_index(drop=True)
 
 
 def read_synthetic(synthetic: str | Path, images: str | Path) -> tuple[pd.DataFrame, Integers]:

@@ -41,13 +41,15 @@ def fingerprint_files(files: Iterable[tuple[str, Path]], cache: str | Path) -> s
     if remembered != known:
         with atomic(cache) as temporary:
             temporary.write_text(json.dumps(remembered))
-    text = "".join(lines).encode(errors="surrogateescape")
-    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).hexdigest()
+    return _digest(lines)
 
 
 def fingerprint_listing(files: Iterable[Path]) -> str:
     """Return a digest over the names and sizes of files, whose content is too much to read."""
-    lines = sorted(f"{file.name}\0{file.stat().st_size}\n" for file in files)
+    return _digest(sorted(f"{file.name}\0{file.stat().st_size}\n" for file in files))
+
+
+def _digest(lines: Iterable[str]) -> str:
     text = "".join(lines).encode(errors="surrogateescape")
     return hashlib.blake2b(text, digest_size=DIGEST_BYTES).hexdigest()
 

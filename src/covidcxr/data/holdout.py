@@ -62,16 +62,17 @@ def choose_holdout(
     chosen = choose_groups(counts, targets, generator(seed, "holdout"))
     split = groups.isin(chosen).map({True: "test", False: "train"})
     for label, size in sizes.items():
-        tested = int((split[images["label"] == label] == "test").sum())
-        if tested in (0, size):
-            side = "test" if tested == 0 else "training"
+        number = int((split[images["label"] == label] == "test").sum())
+        if number in (0, size):
+            side = "test" if number == 0 else "training"
             number = groups[images["label"] == label].nunique()
             raise InputError(
                 f"class {label} is left without {side} images: {targets[str(label)]} test images "
                 f"were asked, and its {size} images are of {number} {unit}s; sample more {unit}s "
                 "or change split.test or split.unit"
             )
-    log.info("test set: %s", ", ".join(f"{n} {c}" for c, n in _count(images, split).items()))
+    tested = images.loc[split == "test", "label"].value_counts(sort=False)
+    log.info("test set: %s", ", ".join(f"{number} {label}" for label, number in tested.items()))
     return pd.DataFrame({"image_id": images["image_id"], "split": split})
 
 
@@ -137,7 +138,3 @@ def groups_of(images: pd.DataFrame, unit: Unit) -> "pd.Series[str]":
     first = group.groupby(images["patient_id"]).transform("first")
     names = merged_names(group, set(zip(first, group, strict=True)))
     return group.map(lambda name: names.get(name, name))
-
-
-def _count(images: pd.DataFrame, split: "pd.Series[str]") -> "pd.Series[int]":
-    return images.loc[split == "test", "label"].value_counts(sort=False)

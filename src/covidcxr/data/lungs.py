@@ -57,7 +57,7 @@ def run(
             mask = opened[source].lung_mask(path)
             box = boxes[source].get(Path(path).name)
             if mask is not None:
-                origin, region = "mask", _read_mask(mask, len(image))
+                origin, region = "mask", read_mask(mask, len(image), mask.parent)
             elif box is not None:
                 origin, region = "boxes", lung_region(box, len(image))
             else:
@@ -97,9 +97,16 @@ def consistent_lungs(lungs: str | Path, table: str | Path) -> Callable[[int, Gre
     return lambda _, picture: estimate_lungs(picture)
 
 
-def _read_mask(file: Path, size: int) -> Mask:
+def read_mask(file: Path, size: int, made: Path) -> Mask:
+    """Read a mask, white on black, as bool [size, size].
+
+    Raises
+    ------
+    InputError
+        There is no such image; the folder `made` is to be made again.
+    """
     mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
     if mask is None:
-        raise InputError(f"{file} is missing or no image: delete {file.parent} to make it again")
+        raise InputError(f"{file} is missing or no image: delete {made} to make it again")
     # A mask goes through the same scaling as its image, then back to yes or no.
-    return resize(np.asarray(mask, np.uint8), size) >= 128
+    return np.asarray(resize(np.asarray(mask, np.uint8), size) >= 128)

@@ -175,28 +175,23 @@ def _require_one_each(table: pd.DataFrame, path: str | Path) -> None:
 def section_of(beside: pd.DataFrame, systems: pd.DataFrame, untrained: Sequence[str]) -> Section:
     """Set the results beside the published ones where the run's classes are the study's."""
     classes = [name for name in beside if str(name).startswith("published_precision_")]
-    if not classes or beside[classes].isna().all(axis=None):
-        return Section(
-            ident="published",
-            title="Beside published results",
-            part="performance",
-            paragraphs=("The run's classes are not the study's: there is nothing to compare.",),
-        )
-    note = (
-        (f"{listing(untrained)} started from random weights: no comparison holds.",)
-        if len(untrained)
-        else ()
-    )
-    return Section(
+    section = Section(
         ident="published",
         title="Beside published results",
         part="performance",
+        paragraphs=("The run's classes are not the study's: there is nothing to compare.",),
+    )
+    if not classes or beside[classes].isna().all(axis=None):
+        return section
+    note = (f"{listing(untrained)} started from random weights: no comparison holds.",)
+    return replace(
+        section,
         folded=True,
         paragraphs=(
             "The published models were tested on other images, so the figures stand side by side "
             "without a difference. The study's journal article and its preprint give different "
             "accuracies; both are shown.",
-            *note,
+            *(note if untrained else ()),
         ),
         tables=(
             SectionTable(

@@ -1,16 +1,16 @@
 """Grad-CAM of every test image and every dated patient, and what can be measured of the maps."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 import pandas as pd
 
 from covidcxr.array_types import Grey, Integers, Mask, Singles
-from covidcxr.data.images import resize
+from covidcxr.data.lungs import read_mask
 from covidcxr.data.tables import read_manifest, read_split, write_table
 from covidcxr.errors import InputError
 from covidcxr.explain.gradcam import Explainer, build_explainer, explain, probabilities
@@ -170,8 +170,7 @@ def explained_images(
     dated = set(dated_patients(everything)["image_id"])
     everything["dated"] = everything["image_id"].isin(list(dated))
     shown = everything["cohort"].isin(["test", "timeline"]) | everything["dated"]
-    table = everything.loc[shown]
-    table = table.reset_index(drop=True)
+    table = everything.loc[shown].reset_index(drop=True)
     held, kept = np.load(images, mmap_mode="r"), np.load(timeline_images, mmap_mode="r")
     pixels = [
         (kept if cohort == "timeline" else held)[row]
@@ -193,12 +192,7 @@ def choose(labels: "pd.Series[str]", count: int, seed: int) -> list[int]:
     for name in sorted(set(labels)):
         places = np.flatnonzero((labels == name).to_numpy())
         queues.append(generator(seed, "explanations", name).permutation(places).tolist())
-    turns = [
-        queue[turn]
-        for turn in range(max(map(len, queues), default=0))
-        for queue in queues
-        if turn < len(queue)
-    ]
+    turns = [place for turn in zip_longest(*queues) for place in turn if place is not None]
     return sorted(turns[:count])
 
 
@@ -211,12 +205,7 @@ def lesion_region(path: str, size: int) -> Mask:
         There is no mask beside the image.
     """
     file = Path(path).parent / "masks" / f"{Path(path).stem}_lesion.png"
-    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise InputError(
-            f"{file} is missing or no image: delete {file.parents[1]} to make it again"
-        )
-    return np.asarray(resize(np.asarray(mask, np.uint8), size) >= 128)
+    return read_mask(file, size, file.parents[1])
 
 
 def perturbation_table(

@@ -1,6 +1,7 @@
 """Patients over days: their images with Grad-CAM, the class's probability and the map's extent."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from covidcxr.explain.measures import read_measured
 from covidcxr.report.formats import some
 from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section
 
+NOBODY = "No patient has three or more dated images."
 PATIENTS = 10
 """Patients drawn at most: those kept out of training first, then those with most images."""
 
@@ -78,7 +80,7 @@ def run(
             explained = read_explained(table_shown, maps, drawn.tolist(), Look(**look))
             figure = draw(course, patients, explained["overlay"], target)
         else:
-            figure = text_only("No patient has three or more dated images.")
+            figure = text_only(NOBODY)
         save_figure(figure, png, svg)
     write_section(section, section_of(dated, len(patients)))
 
@@ -158,18 +160,17 @@ def draw(
 def section_of(dated: pd.DataFrame, drawn: int) -> Section:
     """Say what the figure shows, and offer the table."""
     followed = dated["patient_id"].nunique()
-    if not followed:
-        return Section(
-            ident="timelines",
-            title="Patients over days",
-            part="explanations",
-            paragraphs=("No patient has three or more dated images.",),
-            folded=True,
-        )
-    return Section(
+    section = Section(
         ident="timelines",
         title="Patients over days",
         part="explanations",
+        paragraphs=(NOBODY,),
+        folded=True,
+    )
+    if not followed:
+        return section
+    return replace(
+        section,
         paragraphs=(
             f"{some(followed, 'patient')} with three or more dated images; the figure shows "
             f"{drawn}. A map that moves between days need not follow the disease: position, "
@@ -189,7 +190,6 @@ def section_of(dated: pd.DataFrame, drawn: int) -> Section:
         tables=(
             SectionTable("timelines", "Probability and map of every dated image, by ensemble."),
         ),
-        folded=True,
     )
 
 
@@ -198,8 +198,7 @@ def _curves(axis: Axes, rows: pd.DataFrame, backbones: Sequence[str], column: st
         own = rows.loc[rows["backbone"] == backbone].sort_values("day", kind="stable")
         axis.plot(own["day"], own[column], marker="o", markersize=2.5, color=colour, label=backbone)
     axis.set(ylim=(-0.05, 1.05), yticks=[0, 0.5, 1])
-    axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axis.tick_params(labelsize=7)
+    _days(axis)
 
 
 def _severity(axis: Axes, rows: pd.DataFrame, everybody: pd.DataFrame) -> None:
@@ -211,5 +210,9 @@ def _severity(axis: Axes, rows: pd.DataFrame, everybody: pd.DataFrame) -> None:
     ends = everybody[["low", "high", "read"]].to_numpy(float)
     low, high = np.nanmin(ends), np.nanmax(ends)
     axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    _days(axis)
+
+
+def _days(axis: Axes) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.tick_params(labelsize=7)

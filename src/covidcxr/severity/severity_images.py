@@ -58,9 +58,19 @@ def run(
         A table cannot be read or does not fit its source, or no image is left.
     """
     candidates = list_candidates(sources, folders, sources)
-    found = [_scores_of(name, spec, candidates[spec["source"]]) for name, spec in specs.items()]
-    for name, by_source in outcomes.items():
-        found += [_outcome_of(name, spec, candidates[s]) for s, spec in by_source.items()]
+    read = [
+        (name, spec, spec["source"], read_scores(spec["table"], layout_of(spec)))
+        for name, spec in specs.items()
+    ]
+    read += [
+        (name, spec, source, read_outcome(spec["table"], spec["key"], spec["column"]))
+        for name, by_source in outcomes.items()
+        for source, spec in by_source.items()
+    ]
+    found = []
+    for name, spec, source, values in read:
+        films = filter_candidates(candidates[source], spec["where"])
+        found.append(match_films(values, films, spec["table"]).assign(score=name))
     scored = pd.concat(found)
     wanted = set(scored["image_id"])
     every = pd.concat(candidates.values())
@@ -80,15 +90,7 @@ def run(
     write_table(fit[MANIFEST_COLUMNS], images)
 
 
-def _scores_of(name: str, spec: Spec, candidates: pd.DataFrame) -> pd.DataFrame:
-    layout = ScoreTable(
-        spec["key"], spec["readers"], spec["range"], spec["zones"], spec["zone_range"]
-    )
-    films = filter_candidates(candidates, spec["where"])
-    return match_films(read_scores(spec["table"], layout), films, spec["table"]).assign(score=name)
-
-
-def _outcome_of(name: str, spec: Spec, candidates: pd.DataFrame) -> pd.DataFrame:
-    read = read_outcome(spec["table"], spec["key"], spec["column"])
-    films = filter_candidates(candidates, spec["where"])
-    return match_films(read, films, spec["table"]).assign(score=name)
+def layout_of(spec: Spec) -> ScoreTable:
+    """Return where the scores of an entry of the config's `scores` stand."""
+    names = ("key", "readers", "range", "zones", "zone_range")
+    return ScoreTable(**{name: spec[name] for name in names})
