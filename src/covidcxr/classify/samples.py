@@ -53,17 +53,13 @@ def weights_of(
     )
 
 
-def divide(
-    table: pd.DataFrame, classes: Sequence[str], fold: int, source: str | Path = "the split"
-) -> tuple[Sample, Sample, Sample]:
+def divide(table: pd.DataFrame, classes: Sequence[str], fold: int) -> tuple[Sample, Sample, Sample]:
     """Return the training, validation and test images of a fold.
 
     Parameters
     ----------
     table
         See `read_images`.
-    source
-        Named in errors.
 
     Raises
     ------
@@ -72,28 +68,28 @@ def divide(
     """
     if table["split"].isna().any():
         missing = table.loc[table["split"].isna(), "image_id"].iloc[0]
-        raise InputError(f"{source} lacks image {missing} of the manifest: make the split again")
+        raise InputError(f"the split lacks image {missing} of the manifest: make the split again")
     unknown = set(table["label"]) - set(classes)
     if unknown:
         raise InputError(f"the manifest holds classes {sorted(unknown)} that are not in {classes}")
     tests = table["split"] == "test"
     validates = ~tests & (table["fold"] == fold).fillna(False)
     samples = []
-    for part, where in (
-        ("training", ~tests & ~validates),
-        ("validation", validates),
-        ("test", tests),
-    ):
+    parts = {"training": ~tests & ~validates, "validation": validates, "test": tests}
+    for part, where in parts.items():
         chosen = table.loc[where]
         if chosen.empty:
-            raise InputError(f"{source} has no {part} images for fold {fold}")
+            raise InputError(f"the split has no {part} images for fold {fold}")
         absent = set(classes) - set(chosen["label"])
         if part == "training" and absent:
-            raise InputError(f"fold {fold} has no training images of {sorted(absent)} in {source}")
-        samples.append(
-            Sample(chosen["image_id"].tolist(), class_positions(chosen["label"], classes))
-        )
+            raise InputError(f"fold {fold} has no training images of {sorted(absent)} in the split")
+        samples.append(sample_of(chosen, classes))
     return samples[0], samples[1], samples[2]
+
+
+def sample_of(table: pd.DataFrame, classes: Sequence[str]) -> Sample:
+    """Return the images of a table (image_id, label)."""
+    return Sample(table["image_id"].tolist(), class_positions(table["label"], classes))
 
 
 def usable_synthetic(
@@ -135,5 +131,4 @@ def usable_synthetic(
     unknown = set(first["label"]) - set(classes)
     if unknown:
         raise InputError(f"synthetic images have the labels {sorted(unknown)}, not in {classes}")
-    kept = first.loc[~first["patient_id"].isin(list(validation_patients))]
-    return Sample(kept["image_id"].tolist(), class_positions(kept["label"], classes))
+    return sample_of(first[~first["patient_id"].isin(list(validation_patients))], classes)

@@ -23,6 +23,7 @@ from covidcxr.runtime import configure
 from covidcxr.seeding import generator, integer_seed
 
 FORMATS = ("float32", "float16", "int8")
+COMPARED = ["format", "n", "accuracy", "low", "high", "agreement", "largest_difference", "changed"]
 CALIBRATION = 100
 """Training images at most that the ranges of int8 are taken from."""
 
@@ -160,19 +161,11 @@ def compare(
     for name, own in scores.items():
         classes = own.argmax(axis=1)
         found = share_interval(classes == truth, patients, rng())
-        records.append(
-            {
-                "format": name,
-                "n": len(truth),
-                "accuracy": found.estimate,
-                "low": found.low,
-                "high": found.high,
-                "agreement": float((classes == reference.argmax(axis=1)).mean()),
-                "largest_difference": float(np.abs(own - reference).max()),
-                "changed": int(not low <= found.estimate <= high),
-            }
-        )
-    return pd.DataFrame(records)
+        agreement = float((classes == reference.argmax(axis=1)).mean())
+        changed = int(not low <= found.estimate <= high)
+        difference = float(np.abs(own - reference).max())
+        records.append((name, len(truth), *found, agreement, difference, changed))
+    return pd.DataFrame(records, columns=COMPARED)
 
 
 def run(
@@ -230,6 +223,6 @@ def run(
     )
     found.insert(0, "backbone", backbone)
     found.insert(1, "augmentation", augmentation)
-    found["size_mb"] = [sizes[name] / BYTES_PER_MB for name in found["format"]]
-    found["milliseconds"] = [times[name] for name in found["format"]]
+    found["size_mb"] = found["format"].map(sizes) / BYTES_PER_MB
+    found["milliseconds"] = found["format"].map(times)
     write_table(found, table)

@@ -1,7 +1,6 @@
 """Shortcut controls: the label predicted from images without lungs, and by simple baselines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -164,15 +163,6 @@ def predicted_sources(features: Floats, images: pd.DataFrame, seed: int) -> list
     return rows
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the controls need of the configuration; `backbone` is that of their features."""
-
-    classes: Sequence[str]
-    backbone: str
-    seed: int
-
-
 def run(
     tables: Sequence[str | Path],
     split: str | Path,
@@ -203,9 +193,9 @@ def run(
     sources
         CSV to write: scope (`all images`, `within <class>`), sources, and `predict_source`.
     settings
-        See `Settings`.
+        classes, seed, and backbone, that of the features.
     """
-    options = Settings(**settings)
+    classes, backbone, seed = (settings[name] for name in ("classes", "backbone", "seed"))
     own, *external = (read_manifest(path) for path in tables)
     vectors = [pooled(np.load(path, mmap_mode="r")) for path in whole]
     run_images = own.merge(read_split(split), on="image_id", validate="one_to_one")
@@ -220,18 +210,18 @@ def run(
     # Several jobs that each start a BLAS thread per core wait for one another for minutes.
     with threadpool_limits(1):
         rows = [
-            {"control": name, **control_score(values, run_images, options.classes, options.seed)}
+            {"control": name, **control_score(values, run_images, classes, seed)}
             for name, values in progress(list(controls.items()), desc="controls", unit="control")
         ]
         everything = pd.concat([own, *external], ignore_index=True)
-        found = predicted_sources(np.concatenate(vectors), everything, options.seed)
+        found = predicted_sources(np.concatenate(vectors), everything, seed)
     scored, by_source = pd.DataFrame(rows, columns=CONTROLS), pd.DataFrame(found, columns=SOURCES)
     write_table(scored, table)
     write_table(by_source, sources)
     models = networks(read_table(classification, [*KIND, "model", "split"], ["n", "accuracy"]))
     chosen = recommended(models[models["split"] == "validation"])
     best = dict(by_kind(ensembles(models[models["split"] == "test"])))[chosen].iloc[0]
-    write_section(section, section_of(scored, by_source, best, options.backbone))
+    write_section(section, section_of(scored, by_source, best, backbone))
 
 
 def section_of(

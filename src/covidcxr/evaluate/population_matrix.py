@@ -124,13 +124,11 @@ def _block(
     # An external set may hold the target and other images; then only the latter stand there.
     both = groups["sensitivity"].notna() & groups["false_target"].notna()
     groups.loc[both, "called"] = groups.loc[both, "wrong"] = groups.loc[both, "false_target"]
-    accuracy = populations.pivot(
-        index="trained_on", columns="tested_on", values="balanced_accuracy"
-    ).loc[rows, names[0]]
+    axes = {"index": "trained_on", "columns": "tested_on"}
+    accuracy = populations.pivot(**axes, values="balanced_accuracy").loc[rows, names[0]]
     _panel(left, accuracy, 1 - accuracy, "{:.2f}")
     called, wrong = (
-        groups.pivot(index="trained_on", columns="tested_on", values=name).loc[rows, names[1]]
-        for name in ("called", "wrong")
+        groups.pivot(**axes, values=name).loc[rows, names[1]] for name in ("called", "wrong")
     )
     _panel(right, 100 * called, wrong, "{:.0f} %")
     right.set_yticks([])

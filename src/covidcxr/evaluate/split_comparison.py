@@ -40,35 +40,7 @@ from covidcxr.seeding import generator, integer_seed
 
 COMPARISONS = {"splits": ("image_split", "patient_split"), "matched": ("with_patients", "without")}
 """Accuracies by name: with leakage, and without."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the comparison needs of the configuration.
-
-    Attributes
-    ----------
-    backbones
-        In the order of the features.
-    classes
-        Class names.
-    test
-        Test images of each class, or one share for all, as the run's own split has it.
-    comparisons
-        Splits of each kind.
-    class_weights, source_weights
-        See `covidcxr.classify.weights.sample_weights`.
-    seed
-        The run's seed.
-    """
-
-    backbones: Sequence[str]
-    classes: Sequence[str]
-    test: float | Mapping[str, int]
-    comparisons: int
-    class_weights: bool
-    source_weights: bool
-    seed: int
+SPLITS = [name for pair in COMPARISONS.values() for name in pair]
 
 
 @dataclass(frozen=True)
@@ -105,17 +77,19 @@ def run(
     draws
         CSV to write: backbone, repeat, accuracies of each split, n, shared, removed.
     settings
-        See `Settings`.
+        backbones (in the order of the features), classes; test (test images of each class, or one
+        share for all, as the run's own split has it); comparisons (splits of each kind);
+        class_weights, source_weights (see `covidcxr.classify.weights.sample_weights`); seed.
     """
-    options = Settings(**settings)
+    classes, seed = settings["classes"], settings["seed"]
     images = read_manifest(manifest)
-    truth = class_positions(images["label"], options.classes)
+    truth = class_positions(images["label"], classes)
     patients, sources = images["patient_id"].to_numpy(), images["source"].to_numpy(str)
     splits = random_splits(
-        images, test=options.test, repeats=options.comparisons, seed=options.seed
+        images, test=settings["test"], repeats=settings["comparisons"], seed=seed
     )
     found = []
-    for backbone, *bank in zip(options.backbones, clean, rows, models, strict=True):
+    for backbone, *bank in zip(settings["backbones"], clean, rows, models, strict=True):
         features = read_pooled(bank[0], bank[1], images["image_id"].tolist())
         penalty = chosen_penalty(joblib.load(bank[2]).values())
 
@@ -124,40 +98,31 @@ def run(
             weights = sample_weights(
                 truth[training],
                 sources[training],
-                by_class=options.class_weights,
-                by_source=options.source_weights,
+                by_class=settings["class_weights"],
+                by_source=settings["source_weights"],
             )
             examples = Examples(x[training], truth[training], patients[training], weights)
             model = fitted(regression(c), examples)
-            found = probabilities(model, x[division.test], len(options.classes))
+            found = probabilities(model, x[division.test], len(classes))
             return float((found.argmax(axis=1) == truth[division.test]).mean())
 
         for repeat, (by_image, by_patient) in enumerate(
             progress(splits, desc=backbone, unit="split")
         ):
-            both, without = matched(
-                by_image, patients, truth, generator(options.seed, "split_comparison", repeat)
-            )
-            divisions = {
-                "image_split": by_image,
-                "patient_split": by_patient,
-                "with_patients": both,
-                "without": without,
-            }
+            rng = generator(seed, "split_comparison", repeat)
+            both, without = matched(by_image, patients, truth, rng)
+            divisions = dict(zip(SPLITS, (by_image, by_patient, both, without), strict=True))
             found.append(
                 {"backbone": backbone, "repeat": repeat}
                 | {name: accuracy(division) for name, division in divisions.items()}
-                | {
-                    "n": len(by_image.test),
-                    "shared": int(shared(by_image, patients).sum()),
-                    "removed": len(by_image.training) - len(without.training),
-                }
+                | {"n": len(by_image.test), "shared": int(shared(by_image, patients).sum())}
+                | {"removed": len(by_image.training) - len(without.training)}
             )
     repeats = pd.DataFrame(found)
     compared = summary(repeats)
     write_table(repeats, draws)
     write_table(compared, table)
-    write_section(section, section_of(compared, images, options.classes))
+    write_section(section, section_of(compared, images, classes))
 
 
 def random_splits(
@@ -228,10 +193,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     for backbone, part in table.groupby("backbone", sort=False):
         for comparison, (leaky, clean) in COMPARISONS.items():
             gain = part[leaky] - part[clean]
-            if len(part) > 1:
-                low, high = DescrStatsW(gain).tconfint_mean()
-            else:
-                low = high = np.nan
+            known = len(part) > 1
+            low, high = DescrStatsW(gain).tconfint_mean() if known else (np.nan, np.nan)
             rows.append(
                 {
                     "backbone": backbone,

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -137,24 +138,19 @@ def _set_normalisation(
     layer.finalize_state()
 
 
-def _calibrate(model: keras.Model, rng: np.random.Generator, images: int = 16) -> None:
+def _calibrate(model: keras.Model, rng: np.random.Generator) -> None:
     """Set the moving statistics of all batch normalisations to those of a batch of smooth noise."""
     size = model.input_shape[1]
-    noise = ops.image.resize(rng.uniform(0, 255, (images, 8, 8, 1)), (size, size), "bicubic")
-    normalisations = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    dropouts = [x for x in model.layers if isinstance(x, keras.layers.Dropout)]
-    momenta = [layer.momentum for layer in normalisations]
-    rates = [layer.rate for layer in dropouts]
+    noise = ops.image.resize(rng.uniform(0, 255, (16, 8, 8, 1)), (size, size), "bicubic")
     # Without momentum a pass in training mode leaves the batch's own statistics behind.
-    for layer in normalisations:
-        layer.momentum = 0.0
-    for layer in dropouts:
-        layer.rate = 0.0
-    model(noise, training=True)
-    for layer, momentum in zip(normalisations, momenta, strict=True):
-        layer.momentum = momentum
-    for layer, rate in zip(dropouts, rates, strict=True):
-        layer.rate = rate
+    silenced = {keras.layers.BatchNormalization: "momentum", keras.layers.Dropout: "rate"}
+    with ExitStack() as stack:
+        for layer in model.layers:
+            for kind, name in silenced.items():
+                if isinstance(layer, kind):
+                    stack.callback(setattr, layer, name, getattr(layer, name))
+                    setattr(layer, name, 0.0)
+        model(noise, training=True)
 
 
 def with_layers(backbone: keras.Model, names: Sequence[str]) -> keras.Model:

@@ -103,13 +103,8 @@ def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Mea
     inside = [part["read"].between(part["low"], part["high"]) for part in repeats]
     covered = [mean_of(np.asarray(each, np.float64)) for each in inside]
     yield MODEL, TOTAL, "coverage", agreement.mean_over(covered), patients
-    yield (
-        CONSTANT,
-        TOTAL,
-        "mae",
-        error(observed, agreement.mean_of_others(observed, patients)),
-        patients,
-    )
+    constant = agreement.mean_of_others(observed, patients)
+    yield CONSTANT, TOTAL, "mae", error(observed, constant), patients
     less, more = ordered_pairs(observed, patients)
     if len(less):
         right = [mean_of((each[more] > each[less]).astype(float)) for each in predicted]
@@ -189,12 +184,9 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
     """Return the section of the report, for the results of one backbone."""
     keys = ["score", "judge", "target", "metric"]
     texts = agreement.texts_of(results, keys)
-    models = results[results["judge"] == MODEL]
-    sizes = {
-        (score, target): (n, patients)
-        for score, target, n, patients in models[["score", "target", "n", "patients"]].itertuples(
-            index=False
-        )
+    counts = results[results["judge"] == MODEL][["score", "target", "n", "patients"]]
+    sizes: dict[Any, Any] = {
+        (row.score, row.target): (row.n, row.patients) for row in counts.itertuples()
     }
     rows, sentences = [], []
     for score, spec in specs.items():
