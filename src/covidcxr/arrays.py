@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from covidcxr.array_types import Values
 from covidcxr.errors import InputError
 
 
 def save_blocks(
-    path: str | Path,
-    shape: tuple[int, ...],
-    dtype: npt.DTypeLike,
-    blocks: Iterable[npt.NDArray[np.generic]],
+    path: str | Path, shape: tuple[int, ...], dtype: npt.DTypeLike, blocks: Iterable[Values]
 ) -> None:
     """Write an array to a `.npy` file, of which blocks come one after the other.
 

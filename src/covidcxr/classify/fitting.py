@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-from covidcxr.array_types import Floats, Integers, Singles
+from covidcxr.array_types import Floats, Integers, Singles, Values
 from covidcxr.classify.model import attach, build_head
 from covidcxr.classify.predictions import scored
 from covidcxr.classify.samples import Sample, divide, usable_synthetic, weights_of
@@ -20,7 +20,6 @@ from covidcxr.seeding import generator, integer_seed
 
 INFERENCE_BATCH = 64
 
-Features = npt.NDArray[np.generic]
 Watch = Callable[[Mapping[str, float]], None]
 """Called after each epoch with its record."""
 
@@ -94,7 +93,7 @@ class Material:
     classes
         Class names, in the order of the outputs.
     real
-        Features of the images.
+        Values of the images.
     made, synthetic
         Table (image_id, label, source_image_id, patient_id) and features of synthetic images.
     """
@@ -278,7 +277,7 @@ def shuffled_batches(
     return index.reshape(steps, batch_size), present.reshape(steps, batch_size)
 
 
-def in_pieces(model: Callable[..., tf.Tensor], data: Features) -> Singles:
+def in_pieces(model: Callable[..., tf.Tensor], data: Values) -> Singles:
     """Apply a model or graph to `data` [n, ...] in inference; return float32 [n, outputs]."""
     pieces = [
         np.asarray(model(data[start : start + INFERENCE_BATCH]), np.float32)
@@ -289,9 +288,9 @@ def in_pieces(model: Callable[..., tf.Tensor], data: Features) -> Singles:
 
 def fit(
     classifier: keras.Model,
-    features: Callable[[int], Features],
+    features: Callable[[int], Values],
     truth: tuple[Integers, Floats],
-    validation: tuple[Features, Integers],
+    validation: tuple[Values, Integers],
     training: Training,
     rng: np.random.Generator,
     watch: Watch,
@@ -304,13 +303,13 @@ def fit(
     Parameters
     ----------
     classifier
-        Features [n, *cut] -> logits [n, classes].
+        Values [n, *cut] -> logits [n, classes].
     features
         Epoch 0.. -> features [n, *cut] to train on in that epoch.
     truth
         Classes int64 [n] of the training rows, and their weights [n] in the loss.
     validation
-        Features [v, *cut] and classes int64 [v], which are not weighed.
+        Values [v, *cut] and classes int64 [v], which are not weighed.
     rng
         Shuffles the batches.
 

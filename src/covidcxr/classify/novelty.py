@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
-from covidcxr.array_types import Texts
+from covidcxr.array_types import Floats, Reals, Texts
 from covidcxr.classify.card import add_member, read_member
 from covidcxr.features.bank import standardisation
 
@@ -25,8 +24,6 @@ QUANTILE = 0.99
 """Share of a source's training images that are no further from the others than its limit."""
 MOST = 2000
 """Training images that a model file holds at most."""
-
-Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -43,12 +40,12 @@ class Reference:
         float32 [n]: the limit of each image's source.
     """
 
-    mean: Floats
-    scale: Floats
-    features: Floats
-    limits: Floats
+    mean: Reals
+    scale: Reals
+    features: Reals
+    limits: Reals
 
-    def novelty(self, features: Floats) -> npt.NDArray[np.float64]:
+    def novelty(self, features: Reals) -> Floats:
         """Return the distance of images to the training images over the limit.
 
         The limit is that of the source of the nearest training image; above 1 an image is further
@@ -63,12 +60,12 @@ class Reference:
         -------
         float64 [m], >= 0.
         """
-        distances = _distances(_standardised(features, self.mean, self.scale), self.features)
+        distances = cdist(_standardised(features, self.mean, self.scale), self.features)
         nearest = distances.argmin(axis=1)
         return np.asarray(distances[np.arange(len(distances)), nearest] / self.limits[nearest])
 
 
-def reference_of(features: Floats, sources: Texts, patients: Texts) -> Reference:
+def reference_of(features: Reals, sources: Texts, patients: Texts) -> Reference:
     """Return the reference of training images.
 
     Parameters
@@ -83,7 +80,7 @@ def reference_of(features: Floats, sources: Texts, patients: Texts) -> Reference
     mean, variance = standardisation(features)
     scale = np.sqrt(variance)
     known = _standardised(features, mean, scale)
-    distances = _distances(known, known)
+    distances = cdist(known, known)
     distances[patients[:, None] == patients[None]] = np.inf
     nearest = distances.min(axis=1)
     limits = np.empty(len(known))
@@ -99,13 +96,8 @@ def reference_of(features: Floats, sources: Texts, patients: Texts) -> Reference
     )
 
 
-def _standardised(features: Floats, mean: Floats, scale: Floats) -> npt.NDArray[np.float64]:
+def _standardised(features: Reals, mean: Reals, scale: Reals) -> Floats:
     return np.asarray((features.astype(np.float64) - mean) / scale)
-
-
-def _distances(some: Floats, others: Floats) -> npt.NDArray[np.float64]:
-    """Return the distances [some, others]."""
-    return cdist(some.astype(np.float64), others.astype(np.float64))
 
 
 def add_reference(model: str | Path, reference: Reference) -> None:

@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from covidcxr.array_types import Floats
+from covidcxr.array_types import Floats, Values
 
 MADE = "synthetic"
 """Source of synthetic images."""
 
 
 def sample_weights(
-    labels: Sequence[str] | npt.NDArray[np.generic],
-    sources: Sequence[str] | npt.NDArray[np.generic],
+    labels: Sequence[str] | Values,
+    sources: Sequence[str] | Values,
     *,
     by_class: bool,
     by_source: bool,

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
-from covidcxr.array_types import Floats, Grey
+from covidcxr.array_types import Floats, Grey, Values
 from covidcxr.data.dicom import MOST_PIXELS, decode_dicom, decoding, is_dicom
 from covidcxr.errors import InputError
 
@@ -131,7 +130,7 @@ def _deep_luma(path: Path) -> Floats:
     return np.asarray(luma, np.float64)
 
 
-def stretch(wide: npt.NDArray[np.generic]) -> Grey:
+def stretch(wide: Values) -> Grey:
     """Scale an array from its own minimum and maximum to uint8 0..255; a constant gives 0.
 
     Values that are no finite number are black and do not take part in the range.

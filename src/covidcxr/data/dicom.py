@@ -18,7 +18,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import VR
 
-from covidcxr.array_types import Grey, Mask
+from covidcxr.array_types import Grey, Mask, Values
 from covidcxr.errors import InputError
 
 SUFFIXES = (".dcm", ".dicom")
@@ -242,7 +242,7 @@ def _with_wide_tables(dataset: Dataset) -> Dataset:
     return copied
 
 
-def _integers(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _integers(values: Values) -> Values:
     """Return whole numbers as integers: a VOI LUT is looked up by them, rescaling makes floats."""
     whole = np.rint(values)
     return whole.astype(np.int64) if np.array_equal(whole, values) else values

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from covidcxr.array_types import Grey, Singles
+from covidcxr.array_types import Grey, Reals, Singles
 from covidcxr.logs import progress
 
 SAME = 0.81
@@ -193,7 +193,7 @@ def _shrunk(picture: Singles, side: int) -> Singles:
     return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _mirrored(windows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+def _mirrored(windows: Reals) -> Reals:
     cells = windows.reshape(*windows.shape[:-1], CELLS, CELLS)
     return np.ascontiguousarray(cells[..., ::-1]).reshape(windows.shape)
 

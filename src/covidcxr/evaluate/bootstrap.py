@@ -14,17 +14,16 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from statsmodels.stats.proportion import proportion_confint
 
-from covidcxr.array_types import Floats, Mask
+from covidcxr.array_types import Floats, Mask, Values
 
 REPLICATES = 2000
 LEVEL = 0.95
 CHUNK = 4_000_000
 """Weights held in memory at a time."""
 
-Patients = Sequence[str] | npt.NDArray[np.generic]
+Patients = Sequence[str] | Values
 Statistic = Callable[[Floats], Floats]
 """Weights float64 [resamples, images] -> values float64 [resamples, ...]; NaN where undefined."""
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +13,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 from statsmodels.stats.proportion import proportion_confint
 
-from covidcxr.array_types import Floats, Integers, Mask
+from covidcxr.array_types import Floats, Integers, Mask, Values
 from covidcxr.classify.predictions import (
     ENSEMBLE,
     class_positions,
@@ -187,7 +186,7 @@ def errors_if_calibrated(confidence: Floats, rng: np.random.Generator, replicate
 
 
 def calibration(
-    probabilities: Floats, truth: Integers, patients: npt.NDArray[np.generic], seed: int
+    probabilities: Floats, truth: Integers, patients: Values, seed: int
 ) -> dict[str, float]:
     """Measure the calibration of one model on test images.
 

@@ -5,12 +5,11 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from covidcxr.array_types import Mask
+from covidcxr.array_types import Mask, Values
 from covidcxr.classify.predictions import NETWORK, read_predictions
 from covidcxr.data.tables import write_table
 from covidcxr.evaluate import bootstrap
@@ -57,9 +56,7 @@ def run(
     write_section(section, section_of(pairs, best))
 
 
-def compare(
-    correct: dict[Kind, Mask], patients: npt.NDArray[np.generic], *, seed: int
-) -> pd.DataFrame:
+def compare(correct: dict[Kind, Mask], patients: Values, *, seed: int) -> pd.DataFrame:
     """Compare every pair of models by the images that one gets right and the other wrong.
 
     Parameters

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.array_types import Floats, Integers, Mask
+from covidcxr.array_types import Floats, Integers, Mask, Values
 from covidcxr.classify.predictions import (
     ENSEMBLE,
     IDENTITY,
@@ -150,7 +149,7 @@ def measured_on(images: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.D
 def measured(
     truth: Integers,
     predicted: Integers,
-    patients: npt.NDArray[np.generic],
+    patients: Values,
     rng: np.random.Generator,
     *,
     classes: Sequence[str],

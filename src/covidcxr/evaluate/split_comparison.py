@@ -7,11 +7,10 @@ from typing import Any
 
 import joblib
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from statsmodels.stats.weightstats import DescrStatsW
 
-from covidcxr.array_types import Integers, Mask
+from covidcxr.array_types import Integers, Mask, Values
 from covidcxr.classify.classifiers import (
     Examples,
     chosen_penalty,
@@ -147,13 +146,13 @@ def random_splits(
     ]
 
 
-def shared(division: Division, patients: npt.NDArray[np.generic]) -> Mask:
+def shared(division: Division, patients: Values) -> Mask:
     """Whether the patient of each test image has training images too, bool [test]."""
     return np.isin(patients[division.test], patients[division.training])
 
 
 def matched(
-    division: Division, patients: npt.NDArray[np.generic], truth: Integers, rng: np.random.Generator
+    division: Division, patients: Values, truth: Integers, rng: np.random.Generator
 ) -> tuple[Division, Division]:
     """Split the effect of leakage from everything else: same test set, same sizes of training.
 

@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
-import numpy as np
-import numpy.typing as npt
 from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from covidcxr.array_types import Reals
 from covidcxr.files import atomic
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
@@ -60,8 +59,8 @@ def figure_style() -> Iterator[None]:
 
 def dots(
     ax: Axes,
-    heights: npt.NDArray[np.floating],
-    values: npt.NDArray[np.floating],
+    heights: Reals,
+    values: Reals,
     number: int,
     label: str,
     *,

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from covidcxr.array_types import Floats, Texts
+from covidcxr.array_types import Floats, Texts, Values
 from covidcxr.classify.predictions import IDENTITY, read_predictions
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.evaluate import metrics
@@ -129,9 +128,7 @@ def within_sources(predictions: pd.DataFrame, target: str, seed: int) -> pd.Data
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def measured(
-    images: pd.DataFrame, groups: npt.NDArray[np.generic], target: str, seed: int
-) -> dict[str, float]:
+def measured(images: pd.DataFrame, groups: Values, target: str, seed: int) -> dict[str, float]:
     """Return AUC and balanced accuracy over pairs of one group, as columns of `within_sources`.
 
     Parameters

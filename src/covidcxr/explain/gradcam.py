@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from covidcxr.array_types import Grey, Integers, Singles
+from covidcxr.array_types import Grey, Integers, Singles, Values
 from covidcxr.errors import InputError
 
 BATCH = 16
@@ -127,7 +127,7 @@ def explain(
     )
 
 
-def probabilities(explainer: Explainer, images: npt.NDArray[np.generic]) -> Singles:
+def probabilities(explainer: Explainer, images: Values) -> Singles:
     """Return the members' probabilities, float32 [members, n, classes], of [n, size, size]."""
     batches = [
         _probabilities(_activations(explainer, images[start : start + BATCH]))
@@ -153,9 +153,7 @@ def _pooled(tensor: keras.KerasTensor) -> keras.KerasTensor | None:
     return None
 
 
-def _activations(
-    explainer: Explainer, images: npt.NDArray[np.generic]
-) -> list[tuple[tf.Tensor, keras.Model]]:
+def _activations(explainer: Explainer, images: Values) -> list[tuple[tf.Tensor, keras.Model]]:
     """Return for each member its activations, and the model from there to the logits."""
     # Keras gives a list of one output as that output.
     found = tf.nest.flatten(explainer.features(images[..., None], training=False))

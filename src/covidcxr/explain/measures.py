@@ -5,14 +5,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import spearmanr
 
-from covidcxr.array_types import Grey, Mask, Singles
+from covidcxr.array_types import Floats, Grey, Mask, Reals, Singles
 from covidcxr.data.tables import read_table
-
-Floats = npt.NDArray[np.floating]
 
 BLUR = 0.05
 """Standard deviation of the blur that insertion starts from, as a share of the image's side."""
@@ -32,7 +29,7 @@ def read_measured(paths: Sequence[str | Path]) -> pd.DataFrame:
     return table.assign(**{name: pd.to_numeric(table[name]) for name in numbers})
 
 
-def energy_share(heat: Floats, region: Mask) -> float:
+def energy_share(heat: Reals, region: Mask) -> float:
     """Return the share of a map's sum that lies in a region, NaN for a map or region of nothing.
 
     The energy-based pointing game (Wang et al. 2020, Score-CAM, section 4.2). A map without any
@@ -51,7 +48,7 @@ def energy_share(heat: Floats, region: Mask) -> float:
     return float(heat[region].sum(dtype=np.float64)) / total
 
 
-def extent(heat: Floats) -> float:
+def extent(heat: Reals) -> float:
     """Return the share of the image where a map exceeds half its maximum; 0 for a map of zeros."""
     peak = heat.max()
     return float((heat > peak / 2).mean()) if peak > 0 else 0.0
@@ -63,7 +60,7 @@ def upsample(maps: Singles, size: int) -> Singles:
     return np.array(larger, np.float32).reshape(len(maps), size, size)
 
 
-def random_map(shape: tuple[int, ...], size: int, rng: np.random.Generator) -> Floats:
+def random_map(shape: tuple[int, ...], size: int, rng: np.random.Generator) -> Reals:
     """Return noise of a map's own grain [size, size], the control of the curves.
 
     Parameters
@@ -75,7 +72,7 @@ def random_map(shape: tuple[int, ...], size: int, rng: np.random.Generator) -> F
     return np.asarray(cv2.resize(noise, (size, size), interpolation=cv2.INTER_LINEAR))
 
 
-def perturbed(image: Grey, heat: Floats, steps: int, rng: np.random.Generator) -> tuple[Grey, Grey]:
+def perturbed(image: Grey, heat: Reals, steps: int, rng: np.random.Generator) -> tuple[Grey, Grey]:
     """Return an image with its most important pixels deleted, and a blurred one with them inserted.
 
     Deleted pixels take the image's mean grey; insertion starts from the image blurred by `BLUR`
@@ -107,12 +104,12 @@ def perturbed(image: Grey, heat: Floats, steps: int, rng: np.random.Generator) -
     return np.where(changed, grey, image), np.where(changed, image, blurred)
 
 
-def area_under(curve: Floats) -> npt.NDArray[np.float64]:
+def area_under(curve: Reals) -> Floats:
     """Return the area under curves [..., steps + 1] over [0, 1], by the trapezoid rule."""
     return np.asarray(np.trapezoid(curve, dx=1 / (curve.shape[-1] - 1), axis=-1), np.float64)
 
 
-def rank_correlation(one: Floats, other: Floats) -> float:
+def rank_correlation(one: Reals, other: Reals) -> float:
     """Return Spearman's correlation of two maps; NaN where one is constant."""
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
@@ -121,11 +118,11 @@ def rank_correlation(one: Floats, other: Floats) -> float:
 
 def curves(
     images: Grey,
-    heats: dict[str, Floats],
-    probability: Callable[[Grey], Floats],
+    heats: dict[str, Reals],
+    probability: Callable[[Grey], Reals],
     steps: int,
     rng: np.random.Generator,
-) -> dict[str, tuple[Floats, Floats]]:
+) -> dict[str, tuple[Reals, Reals]]:
     """Return the deletion and insertion curves of each kind of map.
 
     Parameters

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.array_types import Floats, Integers
+from covidcxr.array_types import Floats, Integers, Reals, Values
 from covidcxr.data.tables import read_table
 from covidcxr.errors import InputError
 
@@ -30,15 +29,15 @@ class Bank:
         Index image_id; columns clean_row and view_row (missing where there are no views).
     """
 
-    clean: npt.NDArray[np.generic]
-    views: npt.NDArray[np.generic]
+    clean: Values
+    views: Values
     rows: pd.DataFrame
 
-    def clean_of(self, ids: Sequence[str]) -> npt.NDArray[np.generic]:
+    def clean_of(self, ids: Sequence[str]) -> Values:
         """Return the features [len(ids), *cut] of images as they are."""
         return np.asarray(self.clean[positions(self.rows["clean_row"], ids)])
 
-    def epoch_of(self, ids: Sequence[str], epoch: int) -> npt.NDArray[np.generic]:
+    def epoch_of(self, ids: Sequence[str], epoch: int) -> Values:
         """Return the features [len(ids), *cut] that epoch 0.. trains on.
 
         Epochs go round the images as they are and their augmented views. The images themselves take
@@ -97,7 +96,7 @@ def read_pooled(clean: str | Path, rows: str | Path, images: Sequence[str]) -> F
     return pooled(np.load(clean, mmap_mode="r")[found])
 
 
-def pooled(values: npt.NDArray[np.generic]) -> Floats:
+def pooled(values: Values) -> Floats:
     """Average features [n, ..., channels] over height and width, if they have some.
 
     Returns
@@ -107,7 +106,7 @@ def pooled(values: npt.NDArray[np.generic]) -> Floats:
     return values.astype(np.float64).mean(axis=tuple(range(1, values.ndim - 1)))
 
 
-def standardisation(features: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
+def standardisation(features: Reals) -> tuple[Floats, Floats]:
     """Return mean and variance of each feature, both float64 [channels].
 
     To each variance `SPREAD_FLOOR` times the mean variance is added: a feature that is all but

@@ -9,12 +9,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from covidcxr.array_types import Grey
+from covidcxr.array_types import Grey, Values
 from covidcxr.arrays import save_blocks
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
@@ -41,7 +40,7 @@ class Extractor:
         Of the array of one image.
     """
 
-    run: Callable[[Grey], npt.NDArray[np.generic]]
+    run: Callable[[Grey], Values]
     batch_size: int
     shape: tuple[int, ...]
     dtype: type[np.generic]
@@ -74,7 +73,7 @@ def build_extractor(
 
 def extract(
     extractor: Extractor, count: int, image: Callable[[int], Grey], label: str
-) -> Iterator[npt.NDArray[np.generic]]:
+) -> Iterator[Values]:
     """Run `extractor` over `count` images; yield the results in their order, batch by batch.
 
     The next batch is prepared on a thread of its own while the network computes the current one.

@@ -21,11 +21,9 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from covidcxr.array_types import Floats
+from covidcxr.array_types import Floats, Reals, Values
 from covidcxr.errors import InputError
 from covidcxr.severity.zones import LEVELS, ZONES
-
-Patients = npt.NDArray[np.generic]
 
 FOLDS = 5
 VARIANCE = 0.999
@@ -52,8 +50,8 @@ class Films:
         `zones` are those of the score to learn, which then is their sum.
     """
 
-    features: npt.NDArray[np.floating]
-    patients: Patients
+    features: Reals
+    patients: Values
     totals: Floats
     zones: Floats | None
     own_zones: bool
@@ -96,7 +94,7 @@ class SeverityModel:
     whole: Pipeline | LinearRegression | None
     half_width: float = float("nan")
 
-    def predict(self, features: npt.NDArray[np.floating]) -> Prediction:
+    def predict(self, features: Reals) -> Prediction:
         """Score films by their features [n, 6, channels]."""
         if self.zones is None:
             assert self.whole is not None
@@ -114,12 +112,12 @@ class SeverityModel:
         return np.clip(low, *self.limits), np.clip(high, *self.limits)
 
 
-def lungs(features: npt.NDArray[np.floating]) -> Floats:
+def lungs(features: Reals) -> Floats:
     """Return the mean of the zones' features, [n, channels]."""
     return features.mean(axis=1).astype(np.float64)
 
 
-def design(features: npt.NDArray[np.floating]) -> Floats:
+def design(features: Reals) -> Floats:
     """Return what a zone is scored from: its features, those of the lungs, and its level.
 
     Parameters
@@ -138,9 +136,7 @@ def design(features: npt.NDArray[np.floating]) -> Floats:
     return joined.reshape(n * len(ZONES), -1).astype(np.float64)
 
 
-def predict_zones(
-    model: Pipeline, features: npt.NDArray[np.floating], limits: tuple[float, float]
-) -> Floats:
+def predict_zones(model: Pipeline, features: Reals, limits: tuple[float, float]) -> Floats:
     """Return the zones' scores, float64 [n, 6], within `limits`."""
     return np.clip(model.predict(design(features)), *limits).reshape(-1, len(ZONES))
 
@@ -156,7 +152,7 @@ def regression() -> Pipeline:
     return make_pipeline(StandardScaler(), axes, BayesianRidge())
 
 
-def patient_folds(patients: Patients, seed: int) -> list[tuple[npt.NDArray[np.intp], ...]]:
+def patient_folds(patients: Values, seed: int) -> list[tuple[npt.NDArray[np.intp], ...]]:
     """Divide films into five folds, or as many as there are patients: (training, held out) rows.
 
     Raises
@@ -230,7 +226,7 @@ def out_of_fold(
     return Prediction(totals, zones)
 
 
-def half_width(errors: Floats, patients: Patients) -> float:
+def half_width(errors: Floats, patients: Values) -> float:
     """Return half the width of an interval that holds a new patient's score with 90 % chance.
 
     The quantile of the absolute errors of films whose patients were held out (cross-conformal

@@ -7,10 +7,9 @@ from typing import Any
 
 import joblib
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from covidcxr.array_types import Mask
+from covidcxr.array_types import Mask, Reals
 from covidcxr.arrays import open_rows
 from covidcxr.data.tables import read_manifest, read_table, write_table
 from covidcxr.errors import InputError
@@ -125,11 +124,7 @@ def run(
 
 
 def films_of(
-    rows: pd.DataFrame,
-    features: npt.NDArray[np.floating],
-    scores: str | Path,
-    name: str,
-    spec: Mapping[str, Any],
+    rows: pd.DataFrame, features: Reals, scores: str | Path, name: str, spec: Mapping[str, Any]
 ) -> tuple[Mask, Films]:
     """Return which of the images a score is learned from, and these with their values."""
     table = read_table(scores, SCORE_COLUMNS, ["value"])

@@ -1,12 +1,9 @@
 """The six zones of the lungs, and features pooled in them."""
 
 import numpy as np
-import numpy.typing as npt
 
-from covidcxr.array_types import Singles
+from covidcxr.array_types import Floats, Reals, Singles
 from covidcxr.data.lung_shape import Boxes
-
-Floats = npt.NDArray[np.floating]
 
 ZONES = (
     "right upper",
@@ -47,14 +44,14 @@ def zone_boxes(boxes: Boxes) -> Boxes:
     return np.stack(edges, axis=-1).reshape(-1, 4)
 
 
-def coverage(cells: int, low: Floats, high: Floats) -> Floats:
+def coverage(cells: int, low: Reals, high: Reals) -> Reals:
     """Return how much of each of `cells` equal parts of [0, 1] lies in [low, high]; [n, cells]."""
     edges = np.arange(cells + 1) / cells
     inside = np.minimum(edges[1:], high[:, None]) - np.maximum(edges[:-1], low[:, None])
     return np.asarray(np.clip(inside, 0, None) * cells)
 
 
-def pool(feature_map: Floats, boxes: Boxes) -> Singles:
+def pool(feature_map: Reals, boxes: Boxes) -> Singles:
     """Average a feature map in boxes, cells at their edges by the share that lies inside.
 
     Parameters
@@ -77,7 +74,7 @@ def pool(feature_map: Floats, boxes: Boxes) -> Singles:
     return np.asarray(np.tensordot(weights, feature_map, 2), np.float32)
 
 
-def zone_features(feature_maps: Floats, boxes: npt.NDArray[np.float64]) -> Singles:
+def zone_features(feature_maps: Reals, boxes: Floats) -> Singles:
     """Pool feature maps in the six zones, and take signed square roots, which even out channels.
 
     Parameters
