@@ -4,6 +4,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -29,9 +30,13 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return asked
 
 
+def download_it(url: str, path: Path, *, attempts: int = download.ATTEMPTS, **options) -> None:
+    with mock.patch.object(download, "ATTEMPTS", attempts):
+        download.download(url, path, **{"expect": ZIP, **options})
+
+
 def get(site: Site, path: Path, **options) -> None:
-    options = {"check": SHA256, "expect": ZIP, **options}
-    download.download(site.url + NAME, path, **options)
+    download_it(site.url + NAME, path, **{"check": SHA256, **options})
 
 
 def leftovers(path: Path) -> list[str]:
@@ -71,7 +76,7 @@ def test_lasting_server_errors_end_in_one_message(site: Site, tmp_path: Path):
 
 def test_an_unreachable_server_ends_in_one_message(tmp_path: Path):
     with pytest.raises(InputError, match="was not to be had in 2 attempts"):
-        download.download("http://127.0.0.1:9/x", tmp_path / "x", expect=ZIP, attempts=2)
+        download_it("http://127.0.0.1:9/x", tmp_path / "x", attempts=2)
 
 
 def test_a_cut_transfer_is_continued_where_it_stopped(site: Site, tmp_path: Path):
@@ -134,7 +139,7 @@ def test_a_part_of_another_address_is_not_continued(site: Site, tmp_path: Path):
     site.files["/other"] = BODY
     site.faults["/other"] = [Fault(cut=10_000)]
     with pytest.raises(InputError):
-        download.download(f"{site.url}/other", tmp_path / "a.zip", expect=ZIP, attempts=1)
+        download_it(f"{site.url}/other", tmp_path / "a.zip", attempts=1)
     site.files[NAME] = BODY
     get(site, tmp_path / "a.zip")
     assert site.ranges(NAME) == [None]

@@ -22,7 +22,10 @@ CHUNK_BYTES = 1 << 15
 """Read at a time; of a connection that breaks, at most so much is lost."""
 BAR_FROM_BYTES = 1 << 20
 """Smaller files come too fast for a progress bar to tell anything."""
-LONGEST_WAIT_SECONDS = 60.0
+ATTEMPTS = 5
+"""Failures in a row, without a byte gained, after which to give up."""
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0
+"""Before the second attempt, doubled at every further one, and at most."""
 RETRIED_STATUS = {408, 425, 429, 500, 502, 503, 504}
 GONE_STATUS = {404, 410}
 
@@ -148,15 +151,7 @@ def fetch_from_mirror(
     )
 
 
-def download(
-    url: str,
-    path: str | Path,
-    *,
-    check: Checksum | None = None,
-    expect: Kind,
-    attempts: int = 5,
-    backoff: float = 1.0,
-) -> None:
+def download(url: str, path: str | Path, *, check: Checksum | None = None, expect: Kind) -> None:
     """Download `url` to `path`.
 
     What has arrived is kept in `<path>.part` and continued by a Range request, also by a later run,
@@ -170,10 +165,6 @@ def download(
         Published checksum, if any.
     expect
         What the file must be; held against its first bytes before the checksum is.
-    attempts
-        Failures in a row, without a byte gained, after which to give up.
-    backoff
-        Seconds before the second attempt; doubled at every further one, at most a minute.
 
     Raises
     ------
@@ -186,7 +177,7 @@ def download(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = Part(path)
     for last in (False, True):
-        _transfer(url, part, attempts, backoff)
+        _transfer(url, part)
         problem = content_problem(part.file, expect, check)
         if problem is None:
             part.finish(path)
@@ -245,7 +236,7 @@ class _TransientError(Exception):
         self.wait = wait
 
 
-def _transfer(url: str, part: Part, attempts: int, backoff: float) -> None:
+def _transfer(url: str, part: Part) -> None:
     """Bring all of `url` into `part`, over as many attempts as it takes while bytes are gained."""
     failures, furthest = 0, part.size
     while True:
@@ -255,15 +246,13 @@ def _transfer(url: str, part: Part, attempts: int, backoff: float) -> None:
         except (_TransientError, requests.RequestException) as error:
             failures = 1 if part.size > furthest else failures + 1
             furthest = max(furthest, part.size)
-            if failures >= attempts:
+            if failures >= ATTEMPTS:
                 raise InputError(
-                    f"{url} was not to be had in {attempts} attempts ({error}); check the network "
+                    f"{url} was not to be had in {ATTEMPTS} attempts ({error}); check the network "
                     "and start again (what has arrived is kept), or set `mirror` in the config"
                 ) from error
-            wait = min(
-                max(backoff * 2 ** (failures - 1), getattr(error, "wait", 0.0)),
-                LONGEST_WAIT_SECONDS,
-            )
+            wait = max(FIRST_WAIT_SECONDS * 2 ** (failures - 1), getattr(error, "wait", 0.0))
+            wait = min(wait, LONGEST_WAIT_SECONDS)
             log.warning("%s: %s; trying again in %.0f s", url, error, wait)
             time.sleep(wait)
 

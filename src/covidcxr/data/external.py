@@ -13,6 +13,7 @@ from covidcxr.data.sampling import (
     Classes,
     Sampler,
     ShortageError,
+    as_manifest,
     list_candidates,
     records,
     sample_classes,
@@ -21,7 +22,7 @@ from covidcxr.data.sampling import (
     write_excluded,
 )
 from covidcxr.data.source import open_source
-from covidcxr.data.tables import MANIFEST_COLUMNS, read_manifest, write_table
+from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.logs import log
 
 IN_RUN = "patient_in_run"
@@ -153,6 +154,4 @@ def build_external(
         )
     except ShortageError as error:
         raise ShortageError(f"external set, {error}", error.excluded) from None
-    names = table["source"].astype(str) + ":" + table["patient_id"].astype(str)
-    table = table.assign(patient_id=names)[MANIFEST_COLUMNS].reset_index(drop=True)
-    return ExternalSet(table, sampler.left_out())
+    return ExternalSet(as_manifest(table, {}), sampler.left_out())

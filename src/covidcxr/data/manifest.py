@@ -12,6 +12,7 @@ from covidcxr.data.linked import JOIN, merged_names
 from covidcxr.data.sampling import (
     Classes,
     Sampler,
+    as_manifest,
     list_candidates,
     records,
     sample_classes,
@@ -148,8 +149,8 @@ def build_manifest(
         )
         left_out |= new
     return Study(
-        manifest=_as_manifest(sampled, names),
-        timeline=_as_manifest(dated.sort_values(["patient_id", "day", "image_id"]), names),
+        manifest=as_manifest(sampled, names),
+        timeline=as_manifest(dated.sort_values(["patient_id", "day", "image_id"]), names),
         quarantine=pd.concat([first.left_out(), sampler.left_out()], ignore_index=True),
     )
 
@@ -181,12 +182,6 @@ def _label_of(diagnosis: str, source: str, classes: Classes) -> str:
             if part["source"] == source and diagnosis in where.get("diagnosis", [diagnosis]):
                 return label
     return diagnosis
-
-
-def _as_manifest(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    patients = rows["source"].astype(str) + ":" + rows["patient_id"].astype(str)
-    people = [names.get(name, name) for name in patients]
-    return rows.assign(patient_id=people)[MANIFEST_COLUMNS].reset_index(drop=True)
 
 
 def count_collection(source: str, candidates: pd.DataFrame) -> pd.DataFrame:

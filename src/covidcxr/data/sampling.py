@@ -299,6 +299,13 @@ def _shortage(
     return f"{text}. Lower its `count` or widen its `where`"
 
 
+def as_manifest(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return sampled images by `MANIFEST`; a patient is `<source>:<patient>`, or as in `names`."""
+    patients = rows["source"].astype(str) + ":" + rows["patient_id"].astype(str)
+    people = [names.get(name, name) for name in patients]
+    return rows.assign(patient_id=people)[MANIFEST_COLUMNS].reset_index(drop=True)
+
+
 def write_excluded(excluded: pd.DataFrame, path: str | Path) -> None:
     """Write the images left out, and say how many for which reason."""
     for reason, number in excluded["reason"].value_counts().items():

@@ -239,9 +239,7 @@ def reliability(probabilities: Floats, truth: Integers) -> pd.DataFrame:
         }
     )
     bins = frame.groupby("bin", as_index=False).agg(
-        n=("right", "size"),
-        confidence=("confidence", "mean"),
-        right=("right", "sum"),
+        n=("right", "size"), confidence=("confidence", "mean"), right=("right", "sum")
     )
     low, high = proportion_confint(bins["right"], bins["n"], alpha=0.05, method="wilson")
     bins["accuracy"] = bins.pop("right") / bins["n"]
@@ -267,41 +265,29 @@ def draw_reliability(bins: pd.DataFrame, table: pd.DataFrame) -> Figure:
         _draw_bins(ax, parts[kind])
     figure.supxlabel("confidence: probability of the predicted class", fontsize=9)
     figure.supylabel("accuracy", fontsize=9)
-    figure.legend(handles=_legend(), loc="outside upper center", ncols=3)
+    handles = [Line2D([], [], **style) for style in _STYLES.values()]
+    handles.append(Line2D([], [], **_DIAGONAL, label="calibrated"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure
 
 
-_STYLES: Mapping[str, tuple[str, str, str]] = {
-    RAW: ("as trained", "s", PALETTE[5]),
-    SCALED: ("temperature-scaled", "o", PALETTE[0]),
+_LINE: dict[str, Any] = {"markersize": 3, "linewidth": 0.8}
+_STYLES: Mapping[str, dict[str, Any]] = {
+    RAW: _LINE | {"label": "as trained", "marker": "s", "color": PALETTE[5]},
+    SCALED: _LINE | {"label": "temperature-scaled", "marker": "o", "color": PALETTE[0]},
 }
+_DIAGONAL: dict[str, Any] = {"color": "0.6", "linewidth": 0.8, "linestyle": "--"}
 
 
 def _draw_bins(ax: Axes, bins: pd.DataFrame) -> None:
-    ax.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle="--")
-    for scaling, (_, marker, colour) in _STYLES.items():
+    ax.plot([0, 1], [0, 1], **_DIAGONAL)
+    for scaling, style in _STYLES.items():
         own = bins[bins["scaling"] == scaling]
-        ax.vlines(
-            own["confidence"], own["low"], own["high"], color=colour, linewidth=0.6, alpha=0.6
-        )
-        ax.plot(
-            own["confidence"],
-            own["accuracy"],
-            color=colour,
-            marker=marker,
-            markersize=3,
-            linewidth=0.8,
-        )
+        reach = own["confidence"], own["low"], own["high"]
+        ax.vlines(*reach, color=style["color"], linewidth=0.6, alpha=0.6)
+        ax.plot(own["confidence"], own["accuracy"], **style)
     ax.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
     ax.grid(alpha=0.25, linewidth=0.5)
-
-
-def _legend() -> list[Line2D]:
-    lines = [
-        Line2D([], [], color=colour, marker=marker, markersize=3, linewidth=0.8, label=label)
-        for label, marker, colour in _STYLES.values()
-    ]
-    return [*lines, Line2D([], [], color="0.6", linestyle="--", linewidth=0.8, label="calibrated")]
 
 
 METHOD = (

@@ -8,9 +8,9 @@ import pandas as pd
 
 from covidcxr.data.examination import Examiner
 from covidcxr.data.linked import merged_names
-from covidcxr.data.sampling import Sampler, list_candidates, write_excluded
+from covidcxr.data.sampling import Sampler, as_manifest, list_candidates, write_excluded
 from covidcxr.data.source import filter_candidates
-from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
+from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 from covidcxr.logs import log
 from covidcxr.severity.scores import ScoreTable, match_films, read_outcome, read_scores
@@ -82,12 +82,11 @@ def run(
     if fit.empty:
         raise InputError(f"no image with a score can be used; {excluded} says why")
     patients = fit["source"] + ":" + fit["patient_id"]
-    merged = merged_names(patients, sampler.links)
-    fit = fit.assign(patient_id=patients.replace(merged))
+    fit = as_manifest(fit, merged_names(patients, sampler.links))
     log.info("%d images of %d patients", len(fit), fit["patient_id"].nunique())
     usable = scored["image_id"].isin(set(fit["image_id"]))
     write_table(scored.loc[usable, SCORE_COLUMNS], scores)
-    write_table(fit[MANIFEST_COLUMNS], images)
+    write_table(fit, images)
 
 
 def layout_of(spec: Spec) -> ScoreTable:
