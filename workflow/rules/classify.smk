@@ -72,11 +72,7 @@ rule score:
             allow_missing=True,
         ),
         classifiers=expand(CLASSIFIER, classifier=ON_FEATURES, allow_missing=True),
-        features=expand(
-            f"{RUN}/features/{{backbone}}/external/{{set}}.npy",
-            set=EXTERNAL,
-            allow_missing=True,
-        ),
+        features=expand(EXTERNAL_FEATURES, set=EXTERNAL, allow_missing=True),
         tables=EXTERNAL_TABLES,
     output:
         predictions=update(

@@ -159,6 +159,11 @@ STUDY = [
 ]
 
 
+def lung_boxes(wildcards):
+    """Coefficients of the estimate of lungs: part of what a step computes, like its code, but no code."""
+    return LUNG_BOXES
+
+
 def filters_of(wildcards):
     """Every filter by which the run selects from a source."""
     parts = parts_of(config["classes"])
@@ -178,6 +183,7 @@ def content_of_fetched(wildcards):
 
 
 EXTERNAL = list(config["external"])
+EXTERNAL_FEATURES = f"{RUN}/features/{{backbone}}/external/{{set}}.npy"
 EXTERNAL_TABLES = expand(f"{RUN}/data/external/{{set}}.csv", set=EXTERNAL)
 # Tables of all images of the run and of external sets.
 TABLES = [f"{RUN}/data/manifest.csv", *EXTERNAL_TABLES]
@@ -280,15 +286,6 @@ def every_model(pattern, **fixed):
 # A run that trains the whole network has no cached features for other classifiers.
 HEADS = list(product(BACKBONES, AUGMENTATIONS))
 ON_FEATURES = list(CLASSIFIERS) if config["training"]["trainable"] != "all" else []
-
-
-def external_features(backbone):
-    """Features of all external sets by one backbone."""
-    return expand(
-        f"{RUN}/features/{{backbone}}/external/{{set}}.npy",
-        backbone=backbone,
-        set=EXTERNAL,
-    )
 
 
 def select(settings, *keys):

@@ -165,8 +165,7 @@ rule images:
 
 rule lungs:
     input:
-        # Part of what the step computes, like its code, but no code.
-        lambda wildcards: LUNG_BOXES,
+        lung_boxes,
         manifest=f"{RUN}/data/manifest.csv",
         images=f"{RUN}/images/manifest.npy",
         folders=folders_of(STUDY_SOURCES),

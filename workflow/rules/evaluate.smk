@@ -398,7 +398,12 @@ rule controls:
         tables=TABLES if HEAD_ONLY else TABLES[:1],
         split=f"{RUN}/data/split.csv",
         images=f"{RUN}/images/manifest.npy",
-        whole=[WHOLE, *(external_features(CONTROL) if HEAD_ONLY else [])],
+        whole=[
+            WHOLE,
+            *expand(
+                EXTERNAL_FEATURES, backbone=CONTROL, set=EXTERNAL if HEAD_ONLY else []
+            ),
+        ],
         altered=expand(
             f"{RUN}/features/{CONTROL}/controls/{{control}}.npy",
             control=["no_lungs", "borders"],

@@ -103,7 +103,7 @@ rule external_features:
         network=f"{RUN}/backbones/{{backbone}}.keras",
         images=f"{RUN}/images/external/{{set}}.npy",
     output:
-        features=update(f"{RUN}/features/{{backbone}}/external/{{set}}.npy"),
+        features=update(EXTERNAL_FEATURES),
     threads: THREADS
     resources:
         **job(6000, 60, gpu=1),

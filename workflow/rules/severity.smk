@@ -74,8 +74,7 @@ rule severity_images:
 
 rule severity_features:
     input:
-        # Part of what the step computes, like its code, but no code.
-        lambda wildcards: LUNG_BOXES,
+        lung_boxes,
         backbone=f"{RUN}/backbones/{{backbone}}.keras",
         images=f"{RUN}/images/severity.npy",
     output:
@@ -170,8 +169,7 @@ TARGET = operating_class(config)
 
 rule severity_maps:
     input:
-        # Part of what the step computes, like its code, but no code.
-        lambda wildcards: LUNG_BOXES,
+        lung_boxes,
         models=expand(ENSEMBLE, backbone=BACKBONES, augmentation=SHOWN),
         study=STUDY[:2],
         images=[f"{RUN}/data/severity.csv", f"{RUN}/images/severity.npy"],
@@ -209,8 +207,7 @@ FOLLOWED_SCORE = next(iter(SCORED), "")
 
 rule severity_of:
     input:
-        # Part of what the step computes, like its code, but no code.
-        lambda wildcards: LUNG_BOXES,
+        lung_boxes,
         backbone=f"{RUN}/backbones/{SEVERITY_BACKBONES[0]}.keras",
         model=f"{RUN}/severity/{SEVERITY_BACKBONES[0]}/{FOLLOWED_SCORE}.joblib",
         images=f"{RUN}/images/{{cohort}}.npy",
