@@ -28,16 +28,7 @@ from covidcxr.array_types import Floats, Integers, Mask, Texts
 from covidcxr.arrays import open_rows
 from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_manifest, read_table, stacked, write_table
-from covidcxr.evaluate.bootstrap import (
-    REPLICATES,
-    UNKNOWN,
-    Interval,
-    exact_bounds,
-    interval,
-    patient_weights,
-    percentile_bounds,
-    share_of,
-)
+from covidcxr.evaluate import bootstrap
 from covidcxr.evaluate.style import PALETTE, dots, figure_style, save_figure
 from covidcxr.features.bank import pooled
 from covidcxr.logs import log
@@ -261,7 +252,7 @@ def measure(
 
 def copying(
     made: pd.DataFrame, test: pd.DataFrame, rng: np.random.Generator
-) -> tuple[Interval, float]:
+) -> tuple[bootstrap.Interval, float]:
     """Test whether synthetic images lie nearer to training images than unseen real ones do.
 
     The test for data copying of Meehan, Chaudhuri and Dasgupta (2020), in its global form.
@@ -282,17 +273,17 @@ def copying(
         p of the one-sided Mann-Whitney test against 0.5, images taken as independent.
     """
     if made.empty or test.empty:
-        return UNKNOWN, np.nan
+        return bootstrap.UNKNOWN, np.nan
     near, far = made["distance"].to_numpy(float), test["distance"].to_numpy(float)
     result = mannwhitneyu(far, near, alternative="greater")
     nearer = np.less.outer(near, far) + 0.5 * np.equal.outer(near, far)
-    first = patient_weights(made["patient_id"].to_numpy(), REPLICATES, rng)
-    second = patient_weights(test["patient_id"].to_numpy(), REPLICATES, rng)
+    first = bootstrap.patient_weights(made["patient_id"].to_numpy(), bootstrap.REPLICATES, rng)
+    second = bootstrap.patient_weights(test["patient_id"].to_numpy(), bootstrap.REPLICATES, rng)
     resampled = ((first @ nearer) * second).sum(axis=1) / (first.sum(axis=1) * second.sum(axis=1))
-    return Interval(float(nearer.mean()), *_middle(resampled)), float(result.pvalue)
+    return bootstrap.Interval(float(nearer.mean()), *_middle(resampled)), float(result.pvalue)
 
 
-def two_sample(first: Sample, second: Sample, rng: np.random.Generator) -> Interval:
+def two_sample(first: Sample, second: Sample, rng: np.random.Generator) -> bootstrap.Interval:
     """Return the classifier two-sample test of two sets of images (Lopez-Paz and Oquab 2017).
 
     Returns
@@ -303,16 +294,18 @@ def two_sample(first: Sample, second: Sample, rng: np.random.Generator) -> Inter
     """
     hits = two_sample_hits(first, second, rng)
     if hits is None:
-        return UNKNOWN
+        return bootstrap.UNKNOWN
     belongs = np.arange(len(hits)) < len(first.ids)
-    shares = share_of(hits, belongs), share_of(hits, ~belongs)
+    shares = bootstrap.share_of(hits, belongs), bootstrap.share_of(hits, ~belongs)
     patients = np.concatenate([first.patients, second.patients])
-    found = interval(lambda weights: (shares[0](weights) + shares[1](weights)) / 2, patients, rng)
+    found = bootstrap.interval(
+        lambda weights: (shares[0](weights) + shares[1](weights)) / 2, patients, rng
+    )
     if found.estimate < 1:
         return found
     # No resample could show an error.
     fewest = min(len(set(first.patients)), len(set(second.patients)))
-    return Interval(1.0, *exact_bounds(1.0, fewest))
+    return bootstrap.Interval(1.0, *bootstrap.exact_bounds(1.0, fewest))
 
 
 def two_sample_accuracy(first: Sample, second: Sample, rng: np.random.Generator) -> float:
@@ -352,7 +345,7 @@ def two_sample_hits(first: Sample, second: Sample, rng: np.random.Generator) -> 
     return hits
 
 
-def kernel_distance(first: Sample, second: Sample, rng: np.random.Generator) -> Interval:
+def kernel_distance(first: Sample, second: Sample, rng: np.random.Generator) -> bootstrap.Interval:
     """Return the kernel distance of two sets, see `kernel_estimates`, with its interval.
 
     The spread is that over random halves of the patients, without repetition: repeated images
@@ -366,7 +359,7 @@ def kernel_distance(first: Sample, second: Sample, rng: np.random.Generator) -> 
     halves = random_halves(both.patients, RESAMPLES, rng)
     found = kernel_estimates(both, halves & in_first, halves & ~in_first)
     spread = float(np.nanstd(found)) if np.isfinite(found).sum() > 1 else np.nan
-    return Interval(value, value - 1.96 * spread, value + 1.96 * spread)
+    return bootstrap.Interval(value, value - 1.96 * spread, value + 1.96 * spread)
 
 
 def kernel_estimates(sample: Sample, first: Mask, second: Mask) -> Floats:
@@ -407,14 +400,18 @@ def random_halves(patients: Texts, number: int, rng: np.random.Generator) -> Mas
 
 def _middle(values: npt.ArrayLike) -> tuple[float, float]:
     """Return the bounds of the middle 95 % of values, NaN left out."""
-    low, high = percentile_bounds(np.asarray(values, np.float64))
+    low, high = bootstrap.percentile_bounds(np.asarray(values, np.float64))
     return float(low), float(high)
 
 
-def _spread(values: npt.ArrayLike) -> Interval:
+def _spread(values: npt.ArrayLike) -> bootstrap.Interval:
     """Return the mean of values and the bounds of their middle 95 %, NaN left out."""
     known = np.asarray(values)[np.isfinite(values)]
-    return Interval(float(known.mean()), *_middle(known)) if len(known) else UNKNOWN
+    return (
+        bootstrap.Interval(float(known.mean()), *_middle(known))
+        if len(known)
+        else bootstrap.UNKNOWN
+    )
 
 
 def draw_audit(table: pd.DataFrame, neighbours: pd.DataFrame) -> Figure:

@@ -16,17 +16,8 @@ import pandas as pd
 import tensorflow as tf
 
 from covidcxr.array_types import Grey, Singles
-from covidcxr.cyclegan import checkpoint, losses
+from covidcxr.cyclegan import checkpoint, inputs, losses
 from covidcxr.cyclegan.fast import FAST
-from covidcxr.cyclegan.inputs import (
-    position,
-    random_crop,
-    resize,
-    seen_table,
-    to_grey_values,
-    to_unit_range,
-    training_rows,
-)
 from covidcxr.cyclegan.networks import Blocks, build_discriminator, build_generator
 from covidcxr.cyclegan.pool import ImagePool
 from covidcxr.data.tables import write_table
@@ -313,7 +304,9 @@ def advance(
     size, seed = settings.image_size, settings.seed
     source, target = (
         tf.constant(
-            random_crop(part[position(iteration, len(part), seed, domain)], size, rng)[None]
+            inputs.random_crop(
+                part[inputs.position(iteration, len(part), seed, domain)], size, rng
+            )[None]
         )
         for part, domain in zip(images, ("source", "target"), strict=True)
     )
@@ -377,7 +370,7 @@ def run(
     options = CycleGANSettings(**settings)
     configure(threads=threads, seed=integer_seed(options.seed, "cyclegan"))
     (source, source_rows), (target, target_rows) = (
-        training_rows(images, manifest, split, label, left_out_fold)
+        inputs.training_rows(images, manifest, split, label, left_out_fold)
         for label in (options.source_class, options.target_class)
     )
     log.info(
@@ -391,7 +384,7 @@ def run(
         with atomic(path) as temporary:
             model.save(temporary)
     write_table(loss_table(history, options), losses_table)
-    write_table(seen_table(source, source_rows, target, target_rows), seen)
+    write_table(inputs.seen_table(source, source_rows, target, target_rows), seen)
     write_samples(averaged, (source, target), samples)
     checkpoint.remove(checkpoints)
 
@@ -492,7 +485,7 @@ def write_samples(
     rows = originals, made, _one_by_one(backward, made), real
     grid = np.concatenate([np.concatenate(list(row[..., 0]), axis=1) for row in rows])
     with atomic(path) as temporary:
-        cv2.imwrite(str(temporary), to_grey_values(grid))
+        cv2.imwrite(str(temporary), inputs.to_grey_values(grid))
 
 
 def _one_by_one(model: keras.Model, images: Singles) -> Singles:
@@ -502,7 +495,9 @@ def _one_by_one(model: keras.Model, images: Singles) -> Singles:
 def _evenly(images: Grey, size: int) -> Singles:
     """Return `SAMPLES` images evenly spaced over `images` (repeated if there are fewer)."""
     places = np.linspace(0, len(images) - 1, SAMPLES).astype(int)
-    return to_unit_range(np.stack([resize(images[place], size) for place in places]))[..., None]
+    return inputs.to_unit_range(np.stack([inputs.resize(images[place], size) for place in places]))[
+        ..., None
+    ]
 
 
 def _state(

@@ -7,20 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from covidcxr.data import sampling
 from covidcxr.data.examination import Examiner
 from covidcxr.data.linked import separated
-from covidcxr.data.sampling import (
-    Classes,
-    Sampler,
-    ShortageError,
-    as_manifest,
-    list_candidates,
-    records,
-    sample_classes,
-    shortages_listed,
-    without,
-    write_excluded,
-)
 from covidcxr.data.source import open_source
 from covidcxr.data.tables import read_manifest, write_table
 from covidcxr.logs import log
@@ -45,7 +34,7 @@ def run(
     excluded: str | Path,
     *,
     sources: Mapping[str, Mapping[str, Any]],
-    classes: Classes,
+    classes: sampling.Classes,
     seed: int,
 ) -> None:
     """Read the sources, choose an external set (`build_external`), write it and what it left out.
@@ -66,9 +55,9 @@ def run(
         The set's parts of each class.
     """
     used = {part["source"] for parts in classes.values() for part in parts}
-    candidates = list_candidates(sources, folders, used)
+    candidates = sampling.list_candidates(sources, folders, used)
     run_images = pd.concat([read_manifest(manifest), read_manifest(timeline)], ignore_index=True)
-    with shortages_listed(excluded):
+    with sampling.shortages_listed(excluded):
         found = build_external(
             candidates,
             classes=classes,
@@ -79,7 +68,7 @@ def run(
         )
     for label, number in found.images["label"].value_counts(sort=False).items():
         log.info("%s: %d images", label, number)
-    write_excluded(found.excluded, excluded)
+    sampling.write_excluded(found.excluded, excluded)
     write_table(found.images, table)
 
 
@@ -98,7 +87,7 @@ def known_patients(
 def build_external(
     candidates: Mapping[str, pd.DataFrame],
     *,
-    classes: Classes,
+    classes: sampling.Classes,
     run_images: pd.DataFrame,
     sources: Mapping[str, Mapping[str, Any]],
     seed: int,
@@ -134,24 +123,24 @@ def build_external(
     images = set(run_images["image_id"])
     collection = {name: open_source(sources[name]).collection for name in candidates}
 
-    def not_in_run(sampler: Sampler, free: pd.DataFrame) -> pd.DataFrame:
-        for row in records(free):
+    def not_in_run(sampler: sampling.Sampler, free: pd.DataFrame) -> pd.DataFrame:
+        for row in sampling.records(free):
             if row["image_id"] in images:
                 sampler.exclude(row, LIKE_RUN, "the run has sampled it")
             elif (collection[row["source"]], row["patient_id"]) in patients:
                 sampler.exclude(row, IN_RUN, f"patient {row['patient_id']} has images in the run")
-        return without(free, "key", sampler.examined)
+        return sampling.without(free, "key", sampler.examined)
 
     try:
-        table, sampler = sample_classes(
+        table, sampler = sampling.sample_classes(
             candidates,
             classes,
             seed=seed,
             examine=examine,
-            known=records(run_images),
+            known=sampling.records(run_images),
             known_reason=LIKE_RUN,
             usable=not_in_run,
         )
-    except ShortageError as error:
-        raise ShortageError(f"external set, {error}", error.excluded) from None
-    return ExternalSet(as_manifest(table, {}), sampler.left_out())
+    except sampling.ShortageError as error:
+        raise sampling.ShortageError(f"external set, {error}", error.excluded) from None
+    return ExternalSet(sampling.as_manifest(table, {}), sampler.left_out())

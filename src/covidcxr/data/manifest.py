@@ -7,19 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from covidcxr.data import sampling
 from covidcxr.data.examination import Examiner
 from covidcxr.data.linked import JOIN, merged_names
-from covidcxr.data.sampling import (
-    Classes,
-    Sampler,
-    as_manifest,
-    list_candidates,
-    records,
-    sample_classes,
-    shortages_listed,
-    without,
-    write_excluded,
-)
 from covidcxr.data.source import check_filters, filter_candidates
 from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
 from covidcxr.files import is_there
@@ -45,7 +35,7 @@ def run(
     collections: str | Path,
     *,
     sources: Mapping[str, Mapping[str, Any]],
-    classes: Classes,
+    classes: sampling.Classes,
     followed: Mapping[str, Any] | None,
     seed: int,
 ) -> None:
@@ -67,12 +57,12 @@ def run(
     InputError
         If a source cannot be read, or has too few fit images.
     """
-    candidates = list_candidates(sources, folders, sources)
+    candidates = sampling.list_candidates(sources, folders, sources)
     parts = [part for several in classes.values() for part in several]
     for name, frame in candidates.items():
         wheres = [part.get("where") or {} for part in parts if part["source"] == name]
         check_filters(frame, wheres, name)
-    with shortages_listed(quarantine):
+    with sampling.shortages_listed(quarantine):
         study = build_manifest(
             candidates, classes=classes, followed=followed, seed=seed, examine=Examiner()
         )
@@ -80,7 +70,7 @@ def run(
         log.info("%s: %d images", label, number)
     for name in sorted({name for name in study.manifest["patient_id"] if JOIN in name}):
         log.warning("%s: one patient for the split, as an image is published under each", name)
-    write_excluded(study.quarantine, quarantine)
+    sampling.write_excluded(study.quarantine, quarantine)
     counts = [count_collection(name, candidates[name]) for name in sources]
     write_table(pd.concat(counts), collections)
     write_table(study.timeline, timeline)
@@ -90,7 +80,7 @@ def run(
 def build_manifest(
     candidates: Mapping[str, pd.DataFrame],
     *,
-    classes: Classes,
+    classes: sampling.Classes,
     followed: Mapping[str, Any] | None,
     seed: int,
     examine: Examiner,
@@ -118,20 +108,20 @@ def build_manifest(
     InputError
         If a part has fewer fit images than its count; names every such part, with the reasons.
     """
-    first = Sampler(examine)
+    first = sampling.Sampler(examine)
     dated, shown = _sample_timeline(first, candidates, classes, followed)
     left_out = set(shown)
 
-    def of_others(_: Sampler, free: pd.DataFrame) -> pd.DataFrame:
-        return without(free, "patient_id", left_out)
+    def of_others(_: sampling.Sampler, free: pd.DataFrame) -> pd.DataFrame:
+        return sampling.without(free, "patient_id", left_out)
 
     while True:
-        sampled, sampler = sample_classes(
+        sampled, sampler = sampling.sample_classes(
             candidates,
             classes,
             seed=seed,
             examine=examine,
-            known=records(dated),
+            known=sampling.records(dated),
             known_reason="",
             usable=of_others,
         )
@@ -149,16 +139,16 @@ def build_manifest(
         )
         left_out |= new
     return Study(
-        manifest=as_manifest(sampled, names),
-        timeline=as_manifest(dated.sort_values(["patient_id", "day", "image_id"]), names),
+        manifest=sampling.as_manifest(sampled, names),
+        timeline=sampling.as_manifest(dated.sort_values(["patient_id", "day", "image_id"]), names),
         quarantine=pd.concat([first.left_out(), sampler.left_out()], ignore_index=True),
     )
 
 
 def _sample_timeline(
-    sampler: Sampler,
+    sampler: sampling.Sampler,
     candidates: Mapping[str, pd.DataFrame],
-    classes: Classes,
+    classes: sampling.Classes,
     spec: Mapping[str, Any] | None,
 ) -> tuple[pd.DataFrame, set[tuple[str, str]]]:
     """Return the timeline's images, and its patients as (source, patient)."""
@@ -174,7 +164,7 @@ def _sample_timeline(
     return rows, {(source, patient) for patient in passed["patient_id"]}
 
 
-def _label_of(diagnosis: str, source: str, classes: Classes) -> str:
+def _label_of(diagnosis: str, source: str, classes: sampling.Classes) -> str:
     """Return the class that takes this diagnosis from the source, in whatever view; else itself."""
     for label, parts in classes.items():
         for part in parts:

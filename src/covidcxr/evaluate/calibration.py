@@ -21,16 +21,7 @@ from covidcxr.classify.predictions import (
     read_predictions,
 )
 from covidcxr.data.tables import write_table
-from covidcxr.evaluate import bootstrap
-from covidcxr.evaluate.models import (
-    KIND,
-    by_kind,
-    ensembles,
-    model_text,
-    named,
-    of_study,
-    with_model,
-)
+from covidcxr.evaluate import bootstrap, models
 from covidcxr.evaluate.panels import panel_grid
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.logs import progress
@@ -75,10 +66,10 @@ def run(
         CSV to write: backbone, augmentation, classifier, scaling, and what `reliability` returns.
     """
     rows, parts = [], []
-    own = of_study(read_predictions(predictions, classes))
-    for kind, frame in progress(list(by_kind(own)), desc="calibration", unit="model"):
+    own = models.of_study(read_predictions(predictions, classes))
+    for kind, frame in progress(list(models.by_kind(own)), desc="calibration", unit="model"):
         frame = frame.sort_values("image_id", kind="stable")
-        held_out = ensembles(frame[frame["set"] == "validation"])
+        held_out = models.ensembles(frame[frame["set"] == "validation"])
         temperature = fit_temperature(
             probabilities_of(held_out, classes), class_positions(held_out["label"], classes)
         )
@@ -88,7 +79,7 @@ def run(
         truth = class_positions(folds[0]["label"], classes)
         for scaling, value in ((RAW, 1.0), (SCALED, temperature)):
             test = scaled_ensemble(by_fold, value)
-            key: dict[str, Any] = named(kind) | {"scaling": scaling}
+            key: dict[str, Any] = models.named(kind) | {"scaling": scaling}
             measures = calibration(test, truth, folds[0]["patient_id"].to_numpy(), seed)
             rows.append(key | {"temperature": value} | measures)
             parts.append(reliability(test, truth).assign(**key))
@@ -256,12 +247,12 @@ def draw_reliability(bins: pd.DataFrame, table: pd.DataFrame) -> Figure:
     table
         backbone, augmentation, classifier, scaling, ece.
     """
-    errors = table.set_index([*KIND, "scaling"])["ece"].to_dict()
-    parts = dict(by_kind(bins))
+    errors = table.set_index([*models.KIND, "scaling"])["ece"].to_dict()
+    parts = dict(models.by_kind(bins))
     figure, axes = panel_grid(parts)
     for kind, ax in axes.items():
         before, after = (errors[(*kind, name)] for name in (RAW, SCALED))
-        ax.set_title(f"{model_text(*kind)}\nECE {before:.3f}, scaled {after:.3f}")
+        ax.set_title(f"{models.model_text(*kind)}\nECE {before:.3f}, scaled {after:.3f}")
         _draw_bins(ax, parts[kind])
     figure.supxlabel("confidence: probability of the predicted class", fontsize=9)
     figure.supylabel("accuracy", fontsize=9)
@@ -311,7 +302,7 @@ def section_of(table: pd.DataFrame) -> Section:
         f"Of {some(len(raw), 'ensemble')}, {off} as trained and {still} after temperature scaling "
         f"are significantly miscalibrated (p < {SUSPECT})"
     )
-    rows = with_model(table).assign(
+    rows = models.with_model(table).assign(
         temperature=table["temperature"].where(table["scaling"] != RAW),
         brier=interval_of(table, "brier"),
     )
@@ -324,7 +315,7 @@ def section_of(table: pd.DataFrame) -> Section:
         folded=True,
         paragraphs=(
             f"{found}. Scaling lowered the Brier score of {better}. Largest error as trained: "
-            f"{model_text(*worst[KIND])}, ECE {ratio(worst['ece'])}, "
+            f"{models.model_text(*worst[models.KIND])}, ECE {ratio(worst['ece'])}, "
             f"{'over' if side > 0 else 'under'}confident by {ratio(abs(side))} on average; scaled "
             f"{ratio(scaled_['ece'].iloc[place])}.",
         ),

@@ -7,15 +7,7 @@ import pandas as pd
 
 from covidcxr.classify.predictions import ENSEMBLE
 from covidcxr.data.tables import write_table
-from covidcxr.evaluate.models import (
-    KIND,
-    Kind,
-    by_kind,
-    ensembles,
-    model_text,
-    of_study,
-    recommended,
-)
+from covidcxr.evaluate import models
 from covidcxr.evaluate.scores import read_scores, wide
 from covidcxr.report.formats import THIN, interval, ratio, sample, some, table_of
 from covidcxr.report.section import KeyRow, Limit, Section, SectionTable, write_section
@@ -39,7 +31,7 @@ def run(
     section
         Section of the report to write: the main result.
     """
-    own = of_study(read_scores(scores))
+    own = models.of_study(read_scores(scores))
     own = own[own["set"].isin(SPLITS) & (own["group"] == "")]
     found = summary(own, classes).reset_index().rename(columns={"set": "split"})
     write_table(found.drop(columns=["population", "group"]), table)
@@ -80,14 +72,17 @@ def section_of(scores: pd.DataFrame, classes: Sequence[str]) -> Section:
         Rows of `scores.csv` of the study's models on validation and test images.
     """
     test = scores[scores["set"] == "test"]
-    shown = ensembles(test)
-    accuracy = shown[shown["metric"] == "accuracy"].set_index(KIND)
+    shown = models.ensembles(test)
+    accuracy = shown[shown["metric"] == "accuracy"].set_index(models.KIND)
     inside = scores[(scores["set"] == "validation") & (scores["metric"] == "accuracy")]
-    chosen = recommended(inside, "estimate")
+    chosen = models.recommended(inside, "estimate")
     tops = accuracy["estimate"]
-    best: Kind = tops.index[int(tops.argmax())]
+    best: models.Kind = tops.index[int(tops.argmax())]
     own = texts_of(shown, chosen)
-    name, row = model_text(*chosen), dict(by_kind(accuracy.reset_index()))[chosen].iloc[0]
+    name, row = (
+        models.model_text(*chosen),
+        dict(models.by_kind(accuracy.reset_index()))[chosen].iloc[0],
+    )
     of_class = shown[(shown["metric"] == "sensitivity")].drop_duplicates("class")
     majority = float(of_class["n"].max() / row["n"])
     finding = (
@@ -98,7 +93,7 @@ def section_of(scores: pd.DataFrame, classes: Sequence[str]) -> Section:
     highest = (
         "It is also the most accurate on the test set"
         if best == chosen
-        else f"On the test set {model_text(*best)} is the most accurate, with "
+        else f"On the test set {models.model_text(*best)} is the most accurate, with "
         f"{texts_of(shown, best)['accuracy', '']}: chosen by the images that score it"
     )
     return Section(
@@ -144,9 +139,9 @@ def section_of(scores: pd.DataFrame, classes: Sequence[str]) -> Section:
     )
 
 
-def texts_of(scores: pd.DataFrame, kind: Kind) -> Measures:
+def texts_of(scores: pd.DataFrame, kind: models.Kind) -> Measures:
     """Return each measure of a kind of model with its interval, as text."""
-    rows = dict(by_kind(scores))[kind]
+    rows = dict(models.by_kind(scores))[kind]
     return {
         (row["metric"], row["class"]): interval(row["estimate"], row["low"], row["high"])
         for row in rows.to_dict("records")
@@ -157,12 +152,12 @@ def _ensembles(
     scores: pd.DataFrame, accuracy: pd.DataFrame, classes: Sequence[str]
 ) -> pd.DataFrame:
     single = scores[(scores["model"] != ENSEMBLE) & (scores["metric"] == "accuracy")]
-    spread = single.groupby([*KIND, "set"])["estimate"].agg(["mean", "std"])
-    test = ensembles(scores[scores["set"] == "test"])
+    spread = single.groupby([*models.KIND, "set"])["estimate"].agg(["mean", "std"])
+    test = models.ensembles(scores[scores["set"] == "test"])
     rows = []
     for kind in accuracy["estimate"].sort_values(ascending=False, kind="stable").index:
         own = texts_of(test, kind)
-        row = {"model": model_text(*kind), "accuracy": own["accuracy", ""]}
+        row = {"model": models.model_text(*kind), "accuracy": own["accuracy", ""]}
         for name in SPLITS[::-1]:
             mean, sd = spread.loc[(*kind, name)]
             row[f"folds_{name}"] = f"{ratio(mean)} ± {ratio(sd)}"
@@ -173,7 +168,7 @@ def _ensembles(
     return pd.DataFrame(rows).rename(columns={f"folds_{n}": f"Folds, {n}" for n in SPLITS})
 
 
-def _limits(accuracy: pd.DataFrame, chosen: Kind) -> list[str]:
+def _limits(accuracy: pd.DataFrame, chosen: models.Kind) -> list[str]:
     """Say what the test set cannot show.
 
     Parameters
@@ -181,7 +176,7 @@ def _limits(accuracy: pd.DataFrame, chosen: Kind) -> list[str]:
     accuracy
         Accuracies of the ensembles on the test set, indexed by `KIND`.
     """
-    row = dict(by_kind(accuracy.reset_index()))[chosen].iloc[0]
+    row = dict(models.by_kind(accuracy.reset_index()))[chosen].iloc[0]
     found = [
         f"The test set has {some(row['n'], 'image')} of {some(row['patients'], 'patient')}. The "
         f"interval of the accuracy on it is {ratio(row['high'] - row['low'])} wide, with patients "

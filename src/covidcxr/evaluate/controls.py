@@ -12,16 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from covidcxr.array_types import Floats
 from covidcxr.arrays import open_rows
+from covidcxr.classify import classifiers
 from covidcxr.classify.classifier import examples_of
-from covidcxr.classify.classifiers import (
-    Examples,
-    chosen_penalty,
-    fit_folds,
-    fitted,
-    logistic,
-    probabilities,
-    regression,
-)
 from covidcxr.classify.weights import sample_weights
 from covidcxr.data.altered import (
     BINS,
@@ -84,8 +76,8 @@ def control_score(
     test = (images["split"] == "test").to_numpy()
     examples, folds = examples_of(images, features, classes)
     labels = examples.classes
-    models = fit_folds(logistic, examples, folds)
-    predicted = [probabilities(model, features[test], len(classes)) for model in models]
+    models = classifiers.fit_folds(classifiers.logistic, examples, folds)
+    predicted = [classifiers.probabilities(model, features[test], len(classes)) for model in models]
     hits = np.mean(predicted, axis=0).argmax(axis=1) == labels[test]
     patients = images.loc[test, "patient_id"].to_numpy(str)
     # The same resamples for every control, so that they can be compared.
@@ -95,7 +87,7 @@ def control_score(
         "n": int(test.sum()),
         **found.columns("accuracy"),
         "majority": float((labels[test] == most).mean()),
-        "penalty": chosen_penalty(models),
+        "penalty": classifiers.chosen_penalty(models),
     }
 
 
@@ -121,9 +113,9 @@ def predict_source(features: Floats, images: pd.DataFrame, seed: int) -> dict[st
     for training, left_out in folds.split(features, source, patients):
         own = source[training]
         weights = sample_weights(own, own, by_class=True, by_source=False)
-        examples = Examples(features[training], own, patients[training], weights)
-        model = fitted(regression(PENALTY), examples)
-        predicted[left_out] = probabilities(model, features[left_out], len(names))
+        examples = classifiers.Examples(features[training], own, patients[training], weights)
+        model = classifiers.fitted(classifiers.regression(PENALTY), examples)
+        predicted[left_out] = classifiers.probabilities(model, features[left_out], len(names))
     called = predicted.argmax(axis=1)
     found = share_interval(called == source, patients, generator(seed, "sources"))
     if len(names) == 2:

@@ -8,17 +8,8 @@ import pandas as pd
 
 from covidcxr.classify.predictions import ENSEMBLE
 from covidcxr.data.tables import read_manifest, read_table, write_table
+from covidcxr.evaluate import models
 from covidcxr.evaluate.classification import summary
-from covidcxr.evaluate.models import (
-    KIND,
-    Kind,
-    by_kind,
-    ensembles,
-    model_text,
-    of_study,
-    recommended,
-    with_model,
-)
 from covidcxr.evaluate.scores import read_scores, wide
 from covidcxr.report.formats import (
     Column,
@@ -64,10 +55,10 @@ def run(
     counts
         CSV to write, see `describe_set`.
     """
-    everything = of_study(read_scores(scores))
+    everything = models.of_study(read_scores(scores))
     own = everything[everything["set"].isin(list(sets))]
     shares = [f"{name}{end}" for name in ("sensitivity", "specificity") for end in BOUNDS]
-    thresholds = read_table(points, [*KIND, "set", "threshold"], ["threshold", *shares])
+    thresholds = read_table(points, [*models.KIND, "set", "threshold"], ["threshold", *shares])
     found = external_table(own, thresholds, classes)
     write_table(found, table)
     rows = [
@@ -80,8 +71,8 @@ def run(
     described = pd.DataFrame(rows, columns=SET_COLUMNS)
     write_table(described, counts)
     overall = everything[(everything["group"] == "") & (everything["metric"] == "accuracy")]
-    internal = overall[overall["set"] == "test"].set_index([*KIND, "model"])["estimate"]
-    best = recommended(overall[overall["set"] == "validation"], "estimate")
+    internal = overall[overall["set"] == "test"].set_index([*models.KIND, "model"])["estimate"]
+    best = models.recommended(overall[overall["set"] == "validation"], "estimate")
     write_section(section, section_of(with_internal(found, internal), described, classes, best))
 
 
@@ -115,7 +106,7 @@ def external_table(
         for end, values in zip(BOUNDS, (right, high, low), strict=True):
             found[f"called_{name}{end}"] = 1 - values[column]
     found = found.reset_index().drop(columns=["population", "group"])
-    at = points[[*KIND, "set", "threshold"]].assign(
+    at = points[[*models.KIND, "set", "threshold"]].assign(
         model=ENSEMBLE,
         **{f"at_threshold_sensitivity{end}": points[f"sensitivity{end}"] for end in BOUNDS},
         **{
@@ -123,7 +114,7 @@ def external_table(
             for end, other in zip(BOUNDS, ("", "_high", "_low"), strict=True)
         },
     )
-    key = ["set", *KIND, "model"]
+    key = ["set", *models.KIND, "model"]
     joined = found.merge(at, on=key, how="left", validate="one_to_one")
     order = joined.columns.drop(key)
     return joined[[*key, *order]].sort_values(
@@ -153,11 +144,11 @@ def describe_set(name: str, images: pd.DataFrame, excluded: pd.DataFrame) -> lis
 
 def with_internal(table: pd.DataFrame, internal: "pd.Series[float]") -> pd.DataFrame:
     """Add internal: each model's accuracy on the run's own test set, given by `KIND` and model."""
-    return table.join(internal.rename("internal"), on=[*KIND, "model"])
+    return table.join(internal.rename("internal"), on=[*models.KIND, "model"])
 
 
 def section_of(
-    table: pd.DataFrame, counts: pd.DataFrame, classes: Sequence[str], kind: Kind
+    table: pd.DataFrame, counts: pd.DataFrame, classes: Sequence[str], kind: models.Kind
 ) -> Section:
     """Set the models' accuracy on external sets beside the one on the run's own test set.
 
@@ -170,8 +161,8 @@ def section_of(
     kind
         The recommended model: no test set chooses it.
     """
-    shown = ensembles(table)
-    best = dict(by_kind(shown))[kind].set_index("set")
+    shown = models.ensembles(table)
+    best = dict(models.by_kind(shown))[kind].set_index("set")
     texts = [
         _text(str(name), row, counts[counts["set"] == name], classes)
         for name, row in best.iterrows()
@@ -193,8 +184,8 @@ def section_of(
             Check(
                 "External validity",
                 "warning" if len(fallen) else "pass",
-                f"Accuracy of {model_text(*first[KIND])}: {ratio(first['internal'])} on the run’s "
-                f"own test set, {named}.",
+                f"Accuracy of {models.model_text(*first[models.KIND])}: "
+                f"{ratio(first['internal'])} on the run’s own test set, {named}.",
             ),
         ),
         key_rows=(
@@ -229,7 +220,7 @@ def _text(name: str, row: "pd.Series[Any]", counts: pd.DataFrame, classes: Seque
     present = counts.loc[counts["images"] > 0, "class"].tolist()
     text = (
         f"On {name} ({some(row['n'], 'image')} of {listing(present)}) the ensemble of "
-        f"{model_text(*row[KIND])}, the recommended one, reaches an accuracy of "
+        f"{models.model_text(*row[models.KIND])}, the recommended one, reaches an accuracy of "
         f"{interval(*(row[f'accuracy{end}'] for end in BOUNDS))}; on the run’s own test "
         f"set it is {ratio(row['internal'])}."
     )
@@ -246,7 +237,7 @@ def _text(name: str, row: "pd.Series[Any]", counts: pd.DataFrame, classes: Seque
 def _beside(shown: pd.DataFrame, classes: Sequence[str]) -> Table:
     shares = {f"called_{label}": label for label in classes}
     at = {"at_threshold_sensitivity": "sensitivity", "at_threshold_called": "called"}
-    rows = with_model(shown).assign(accuracy=interval_of(shown, "accuracy"))
+    rows = models.with_model(shown).assign(accuracy=interval_of(shown, "accuracy"))
     columns = ["set", "model", "internal", "accuracy", *shares, *at]
     plain = table_of(rows[columns], forms=dict.fromkeys([*shares, *at], share))
     headings = [

@@ -15,18 +15,8 @@ from matplotlib.figure import Figure
 from covidcxr.classify.predictions import ENSEMBLE, read_predictions
 from covidcxr.classify.samples import read_images
 from covidcxr.data.tables import write_table
+from covidcxr.evaluate import models
 from covidcxr.evaluate.bootstrap import Interval
-from covidcxr.evaluate.models import (
-    BY_PATIENT,
-    KIND,
-    STUDY,
-    by_kind,
-    ensembles,
-    model_text,
-    named,
-    recommended,
-    with_model,
-)
 from covidcxr.evaluate.scores import measured_on
 from covidcxr.evaluate.style import dots, figure_style, save_figure
 from covidcxr.logs import progress
@@ -40,7 +30,7 @@ from covidcxr.report.section import (
     write_section,
 )
 
-PROTOCOLS = {STUDY: "site", BY_PATIENT: "patient"}
+PROTOCOLS = {models.STUDY: "site", models.BY_PATIENT: "patient"}
 """What the models of a population have never seen of an image out of fold."""
 ALL, WHOLE, SMALLER = "all images", "sites left out whole", "smaller sites"
 SMALL = 10
@@ -117,9 +107,9 @@ def left_out(
     the classes there; AUC, sensitivity and specificity of the target, NaN where it, or any other
     class, is absent. Kinds of model that only one protocol has are left out.
     """
-    own = ensembles(predictions)
+    own = models.ensembles(predictions)
     own = own[own["population"].isin(list(PROTOCOLS)) & (own["set"] == "validation")]
-    own = own[own.groupby(KIND)["population"].transform("nunique") == len(PROTOCOLS)]
+    own = own[own.groupby(models.KIND)["population"].transform("nunique") == len(PROTOCOLS)]
     own = own.merge(images[["image_id", "site"]], on="image_id", validate="many_to_one")
     large = images.loc[images["split"] == "train", "site"].value_counts()
     large = large[large > SMALL]
@@ -132,7 +122,7 @@ def left_out(
     rows = []
     parts = [
         (kind, population, part, name, inside)
-        for kind, frame in by_kind(own)
+        for kind, frame in models.by_kind(own)
         for population, part in frame.groupby("population", sort=False)
         for name, inside in groups.items()
     ]
@@ -142,7 +132,7 @@ def left_out(
         scores = measured_on(chosen, classes, seed)
         scores = scores[scores["class"].isin(["", target])].set_index("metric")
         row: dict[str, Any] = {
-            **named(kind),
+            **models.named(kind),
             "model": ENSEMBLE,
             "unseen": PROTOCOLS[str(population)],
             "group": name,
@@ -158,8 +148,8 @@ def left_out(
 
 def _best(found: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the recommended network."""
-    best = recommended(found[(found["group"] == ALL) & (found["unseen"] == "site")])
-    return found[(found[KIND] == list(best)).all(axis=1)]
+    best = models.recommended(found[(found["group"] == ALL) & (found["unseen"] == "site")])
+    return found[(found[models.KIND] == list(best)).all(axis=1)]
 
 
 def draw(found: pd.DataFrame) -> Figure:
@@ -199,9 +189,10 @@ def section_of(found: pd.DataFrame, divided_sites: dict[str, str]) -> Section:
     texts = best.assign(text=interval_of(best, "balanced_accuracy"))
     shown = texts[texts["group"] == group].set_index("unseen").to_dict("index")
     site, patient = shown["site"], shown["patient"]
+    name = models.model_text(*map(str, best[models.KIND].iloc[0]))
     finding = (
-        f"{model_text(*map(str, best[KIND].iloc[0]))}, {group}: balanced accuracy {site['text']} "
-        f"at sites never trained on, {patient['text']} where only the patient was not."
+        f"{name}, {group}: balanced accuracy {site['text']} at sites never trained on, "
+        f"{patient['text']} where only the patient was not."
     )
     # Where all or none are right there is no interval.
     most = np.nanmax([site["balanced_accuracy"], site["balanced_accuracy_high"]])
@@ -212,7 +203,7 @@ def section_of(found: pd.DataFrame, divided_sites: dict[str, str]) -> Section:
         "patients are left out instead; how its images fare at a site never trained on is not "
         "known."
     )
-    rows = with_model(found).assign(**{name: interval_of(found, name) for name in MEASURES})
+    rows = models.with_model(found).assign(**{name: interval_of(found, name) for name in MEASURES})
     columns = ["model", "unseen", "group", "classes", "n", "patients", *MEASURES]
     return Section(
         ident="leave-site-out",

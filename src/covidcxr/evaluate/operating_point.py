@@ -15,17 +15,8 @@ from covidcxr.array_types import Floats, Mask
 from covidcxr.classify.predictions import read_predictions
 from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
+from covidcxr.evaluate import models
 from covidcxr.evaluate.bootstrap import LEVEL, Interval, share_interval
-from covidcxr.evaluate.models import (
-    Kind,
-    by_kind,
-    ensembles,
-    model_text,
-    named,
-    of_study,
-    recommended_of,
-    with_model,
-)
 from covidcxr.evaluate.panels import panel_grid
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.logs import progress
@@ -85,8 +76,8 @@ def run(
     assert asked is not None
     choose = threshold_for if asked_of == "sensitivity" else threshold_of_specificity
     rows, values, curves = [], [], {}
-    own = ensembles(of_study(read_predictions(predictions, classes)))
-    for kind, frame in progress(list(by_kind(own)), desc="models", unit="model"):
+    own = models.ensembles(models.of_study(read_predictions(predictions, classes)))
+    for kind, frame in progress(list(models.by_kind(own)), desc="models", unit="model"):
         parts = {str(name): part for name, part in frame.groupby("set", sort=False)}
         scores, positive = binary(parts["validation"], target)
         threshold = choose(scores, positive, asked)
@@ -96,7 +87,7 @@ def run(
             "validation_specificity": float((scores < threshold)[~positive].mean()),
             "validation_n": len(scores),
         }
-        key = named(kind) | {"class": target}
+        key = models.named(kind) | {"class": target}
         for name, part in parts.items():
             if name != "validation":
                 point, joint = applied(part, target, threshold, seed)
@@ -111,7 +102,7 @@ def run(
     of_test = table[table["set"] == "test"]
     with figure_style():
         save_figure(draw_curves(curves, of_test, target), png, svg)
-    write_section(section, section_of(of_test, worth, recommended_of(own)))
+    write_section(section, section_of(of_test, worth, models.recommended_of(own)))
 
 
 def binary(frame: pd.DataFrame, target: str) -> tuple[Floats, Mask]:
@@ -224,7 +215,7 @@ def predictive_values(
     return found
 
 
-def draw_curves(curves: Mapping[Kind, Curve], points: pd.DataFrame, target: str) -> Figure:
+def draw_curves(curves: Mapping[models.Kind, Curve], points: pd.DataFrame, target: str) -> Figure:
     """Draw sensitivity against 1 - specificity on the test set, a panel for each ensemble.
 
     Parameters
@@ -238,12 +229,11 @@ def draw_curves(curves: Mapping[Kind, Curve], points: pd.DataFrame, target: str)
         The class to be found.
     """
     figure, axes = panel_grid(curves)
-    rows = {kind: part.iloc[0] for kind, part in by_kind(points)}
+    rows = {kind: part.iloc[0] for kind, part in models.by_kind(points)}
     for kind, ax in axes.items():
         row = rows[kind]
-        ax.set_title(
-            f"{model_text(*kind)}\nsens. {row['sensitivity']:.3f}, spec. {row['specificity']:.3f}"
-        )
+        found = f"sens. {row['sensitivity']:.3f}, spec. {row['specificity']:.3f}"
+        ax.set_title(f"{models.model_text(*kind)}\n{found}")
         ax.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle="--")
         ax.plot(*curves[kind], color=PALETTE[0], drawstyle="steps-post")
         ax.errorbar(
@@ -287,7 +277,7 @@ def _reach(row: "pd.Series[Any]", name: str) -> Floats:
     return np.array([[down], [up]])
 
 
-def section_of(points: pd.DataFrame, values: pd.DataFrame, best: Kind) -> Section:
+def section_of(points: pd.DataFrame, values: pd.DataFrame, best: models.Kind) -> Section:
     """Say what the threshold of the most accurate network reaches on the test set."""
     target, asked_of = str(points["class"].iloc[0]), str(points["asked_of"].iloc[0])
     asked = float(points["asked"].iloc[0])
@@ -297,14 +287,16 @@ def section_of(points: pd.DataFrame, values: pd.DataFrame, best: Kind) -> Sectio
         "sensitivity": f"Test, sensitivity (95{THIN}%)",
         "specificity": f"Test, specificity (95{THIN}%)",
     }
-    rows = with_model(points).assign(**{name: interval_of(points, name) for name in SIDES})
+    rows = models.with_model(points).assign(**{name: interval_of(points, name) for name in SIDES})
     return Section(
         ident="operating-point",
         title=f"Operating point for {target}",
         part="performance",
         folded=True,
         paragraphs=(
-            _found(dict(by_kind(points))[best].iloc[0], dict(by_kind(values))[best], best),
+            _found(
+                dict(models.by_kind(points))[best].iloc[0], dict(models.by_kind(values))[best], best
+            ),
         ),
         method=(_method(target, asked, asked_of),),
         figures=(
@@ -334,7 +326,7 @@ def section_of(points: pd.DataFrame, values: pd.DataFrame, best: Kind) -> Sectio
     )
 
 
-def _found(point: "pd.Series[Any]", values: pd.DataFrame, best: Kind) -> str:
+def _found(point: "pd.Series[Any]", values: pd.DataFrame, best: models.Kind) -> str:
     rarest, target = values.iloc[0], point["class"]
     shown = {name: interval(*point[[name, f"{name}_low", f"{name}_high"]]) for name in SIDES}
     sizes = {
@@ -348,7 +340,7 @@ def _found(point: "pd.Series[Any]", values: pd.DataFrame, best: Kind) -> str:
         f"predicted {target} would have it"
     )
     return (
-        f"{model_text(*best)}, the recommended network: sensitivity "
+        f"{models.model_text(*best)}, the recommended network: sensitivity "
         f"{shown['sensitivity']} ({sizes['sensitivity']}), specificity {shown['specificity']} "
         f"({sizes['specificity']}). Were {share(rarest['prevalence'])} of those examined {target}, "
         f"{worth}: so wide is what this test set leaves open, even if everything else were as in "
@@ -375,7 +367,7 @@ def _method(target: str, asked: float, asked_of: str) -> str:
 
 def _values_table(values: pd.DataFrame) -> Table:
     """Set predictive values with a column for each prevalence."""
-    cells = with_model(values)[["model", "prevalence"]].assign(
+    cells = models.with_model(values)[["model", "prevalence"]].assign(
         ppv=interval_of(values, "ppv"), npv=interval_of(values, "npv")
     )
     table = cells.pivot(index="model", columns="prevalence", values=["ppv", "npv"])

@@ -11,13 +11,7 @@ import pandas as pd
 from statsmodels.stats.weightstats import DescrStatsW
 
 from covidcxr.array_types import Integers, Mask, Values
-from covidcxr.classify.classifiers import (
-    Examples,
-    chosen_penalty,
-    fitted,
-    probabilities,
-    regression,
-)
+from covidcxr.classify import classifiers
 from covidcxr.classify.predictions import class_positions
 from covidcxr.classify.weights import sample_weights
 from covidcxr.data.holdout import Unit, choose_holdout
@@ -90,7 +84,7 @@ def run(
     found = []
     for backbone, *bank in zip(settings["backbones"], clean, rows, models, strict=True):
         features = read_pooled(bank[0], bank[1], images["image_id"].tolist())
-        penalty = chosen_penalty(joblib.load(bank[2]).values())
+        penalty = classifiers.chosen_penalty(joblib.load(bank[2]).values())
 
         def accuracy(division: Division, x: np.ndarray = features, c: float = penalty) -> float:
             training = division.training
@@ -100,9 +94,11 @@ def run(
                 by_class=settings["class_weights"],
                 by_source=settings["source_weights"],
             )
-            examples = Examples(x[training], truth[training], patients[training], weights)
-            model = fitted(regression(c), examples)
-            found = probabilities(model, x[division.test], len(classes))
+            examples = classifiers.Examples(
+                x[training], truth[training], patients[training], weights
+            )
+            model = classifiers.fitted(classifiers.regression(c), examples)
+            found = classifiers.probabilities(model, x[division.test], len(classes))
             return float((found.argmax(axis=1) == truth[division.test]).mean())
 
         for repeat, (by_image, by_patient) in enumerate(
