@@ -274,7 +274,8 @@ def draw_effects(table: pd.DataFrame, singles: pd.DataFrame, target_class: str) 
     reference = table["reference"].iloc[0]
     shown = table[(table["split"] == "test") & (table["reference"] == reference)]
     of_test = singles[(singles["split"] == "test") & (singles["reference"] == reference)]
-    arms, backbones = (list(dict.fromkeys(shown[name])) for name in ("arm", "backbone"))
+    arms, backbones = (list(shown[name].unique()) for name in ("arm", "backbone"))
+    of_repeats = dict(list(of_test.groupby(["measure", "arm", "backbone"])["difference"]))
     figure = Figure(figsize=(7.0, 1.1 + 0.75 * len(backbones)))
     axes = figure.subplots(1, 2, sharey=True)
     for ax, measure in zip(axes, (ACCURACY, SENSITIVITY), strict=True):
@@ -284,8 +285,7 @@ def draw_effects(table: pd.DataFrame, singles: pd.DataFrame, target_class: str) 
             values = own[["difference", "low", "high"]].to_numpy(float)
             dots(ax, heights, values, i, arm, width=1.4)
             for height, backbone in zip(heights, own["backbone"], strict=True):
-                keys = {"backbone": backbone, "arm": arm, "measure": measure}
-                each = of_test[(of_test[list(keys)] == pd.Series(keys)).all(axis=1)]["difference"]
+                each = of_repeats[measure, arm, backbone]
                 ax.plot(each, np.full(len(each), height), "|", ms=5, mew=0.8, color="0.3")
         ax.axvline(0, color="0.6", lw=0.8, zorder=0)
         n = int(shown.loc[shown["measure"] == measure, "n"].iloc[0])

@@ -248,16 +248,11 @@ def draw(audit: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(6.3, 0.8 + 0.21 * len(shown)))
     axes = figure.subplots()
     for kind, group in shown.groupby("kind", sort=False):
-        low = group["balanced_accuracy"] - group["balanced_accuracy_low"]
-        high = group["balanced_accuracy_high"] - group["balanced_accuracy"]
+        values, low, high = (group[f"balanced_accuracy{end}"] for end in ("", "_low", "_high"))
+        reach = np.clip([values - low, high - values], 0, None)
+        label, colour = names[str(kind)]
         axes.errorbar(
-            group["balanced_accuracy"],
-            group.index,
-            xerr=np.clip([low, high], 0, None),
-            fmt="o",
-            markersize=4,
-            color=names[str(kind)][1],
-            label=names[str(kind)][0],
+            values, group.index, xerr=reach, fmt="o", markersize=4, color=colour, label=label
         )
     chance_level = 1 / len(classes)
     axes.axvline(chance_level, color=GREY, linestyle="--", linewidth=0.8)
