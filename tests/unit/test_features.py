@@ -1,6 +1,7 @@
 """The feature bank: what stands in which row, and that it is what the network gives."""
 
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -31,12 +32,8 @@ def write(study: Path, out: Path, **changes: object) -> tuple[np.ndarray, np.nda
     settings = {"trainable": "head", "views": 2, "transform": TRANSFORM, "seed": 1}
     names = [out / "clean.npy", out / "views.npy", out / "rows.csv"]
     chosen = {**inputs, **settings, "batch_size": 7, **changes}
-    features.run(
-        *(chosen.pop(key) for key in inputs),
-        *names,
-        threads=1,
-        settings=chosen,
-    )
+    with mock.patch.object(features, "BATCH", chosen.pop("batch_size")):
+        features.run(*(chosen.pop(key) for key in inputs), *names, threads=1, settings=chosen)
     rows = read_table(names[2], ["image_id"], ["clean_row", "view_row"])
     return np.load(names[0]), np.load(names[1]), rows
 

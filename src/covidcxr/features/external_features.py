@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from covidcxr.array_types import Grey
-from covidcxr.features.features import build_extractor, load_backbone, save_features
+from covidcxr.features.features import BATCH, build_extractor, load_backbone, save_features
 from covidcxr.files import atomic
 from covidcxr.runtime import configure
 
@@ -44,9 +44,8 @@ def run(
     """
     configure(threads=threads, seed=0)  # nothing here is random
     pixels = np.load(images, mmap_mode="r")
-    extractor = build_extractor(
-        load_backbone(network, images), trainable, mixed_precision=mixed_precision
-    )
+    backbone = load_backbone(network, images)
+    extractor = build_extractor(backbone, trainable, BATCH, mixed_precision)
 
     def image(row: int) -> Grey:
         one = np.asarray(pixels[row])

@@ -25,6 +25,9 @@ from covidcxr.logs import progress
 from covidcxr.runtime import configure, set_precision
 from covidcxr.seeding import integer_seed
 
+BATCH = 32
+"""Images a forward pass."""
+
 
 @dataclass(frozen=True)
 class Extractor:
@@ -47,7 +50,7 @@ class Extractor:
 
 
 def build_extractor(
-    backbone: keras.Model, trainable: str, batch_size: int = 32, mixed_precision: bool = False
+    backbone: keras.Model, trainable: str, batch_size: int, mixed_precision: bool = False
 ) -> Extractor:
     """Return what is run once per image; for `all` that is nothing, the images pass as uint8."""
     size = backbone.input_shape[1]
@@ -107,35 +110,6 @@ def extract(
             bar.update(stop - start)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a bank is made.
-
-    Attributes
-    ----------
-    trainable
-        Where the backbone is cut, see `covidcxr.features.backbone.cut_layer`.
-    views
-        Augmented views of an image.
-    transform
-        Limits of the random transform, and under `function` the place of one's own, if any, see
-        `covidcxr.features.own_transform`.
-    seed
-        Seed of the run.
-    mixed_precision
-        Compute in float16 (GPU).
-    batch_size
-        Images a forward pass.
-    """
-
-    trainable: str
-    views: int
-    transform: Transform
-    seed: int
-    mixed_precision: bool = False
-    batch_size: int = 32
-
-
 def run(
     network: str,
     images: str,
@@ -167,15 +141,19 @@ def run(
         CSV `image_id, clean_row, view_row`, rows as in `table`; `view_row` is empty for images
         without views.
     settings
-        See `Settings`.
+        trainable (where the backbone is cut, see `covidcxr.features.backbone.cut_layer`); views
+        (augmented ones of an image); transform (limits of the random transform, and under
+        `function` the place of one's own, if any, see `covidcxr.features.own_transform`); seed;
+        mixed_precision (compute in float16, for a GPU; False where it is not given).
 
     Raises
     ------
     InputError
         Rows, images and split do not belong together, or the size is not the backbone's.
     """
-    options = Settings(**settings)
-    configure(threads=threads, seed=integer_seed(options.seed, "features"))
+    trainable, number_of_views, seed = (settings[key] for key in ("trainable", "views", "seed"))
+    transform: Transform = settings["transform"]
+    configure(threads=threads, seed=integer_seed(seed, "features"))
     pixels = np.load(images, mmap_mode="r")
     ids = read_table(table, ["image_id"])["image_id"].tolist()
     places = feature_rows(ids, _training_ids(holdout))
@@ -183,31 +161,27 @@ def run(
         raise InputError(
             f"{images} holds {len(pixels)} images, {table} lists {len(ids)}: make the images again"
         )
-    extractor = build_extractor(
-        load_backbone(network, images),
-        options.trainable,
-        options.batch_size,
-        options.mixed_precision,
-    )
+    backbone, mixed = load_backbone(network, images), settings.get("mixed_precision", False)
+    extractor = build_extractor(backbone, trainable, BATCH, mixed)
     trained = np.flatnonzero(places["view_row"].notna())
 
     @lru_cache(maxsize=1)
     def fine(row: int) -> Grey:
         return magnified(pixels[row])
 
-    function = options.transform.get("function")
+    function = transform.get("function")
     own = load_transform(function) if function else None
 
     def view(position: int) -> Grey:
-        row, number = int(trained[position // options.views]), position % options.views
+        row, number = int(trained[position // number_of_views]), position % number_of_views
         if own is not None:
-            return own_view(own, np.asarray(pixels[row]), ids[row], number, options.seed)
-        return augmented_view(fine(row), ids[row], number, options.transform, options.seed)
+            return own_view(own, np.asarray(pixels[row]), ids[row], number, seed)
+        return augmented_view(fine(row), ids[row], number, transform, seed)
 
     with atomic(clean) as temporary:
         save_features(temporary, (len(ids),), extractor, lambda i: pixels[i], "images")
     with atomic(views) as temporary:
-        save_features(temporary, (len(trained), options.views), extractor, view, "views")
+        save_features(temporary, (len(trained), number_of_views), extractor, view, "views")
     write_table(places, rows)
 
 
