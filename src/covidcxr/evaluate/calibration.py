@@ -143,11 +143,11 @@ def brier(probabilities: Floats, truth: Integers) -> Floats:
     return np.asarray(((probabilities - wanted) ** 2).sum(axis=1))
 
 
-def bins_of(confidence: Floats, bins: int = BINS) -> Integers:
-    """Return the bin, 0..bins-1, of each image: equally many in each, by rising confidence."""
+def bins_of(confidence: Floats) -> Integers:
+    """Return the bin, 0..`BINS`-1, of each image: equally many in each, by rising confidence."""
     place = np.empty(len(confidence), np.int64)
     place[np.argsort(confidence, kind="stable")] = np.arange(len(confidence))
-    return place * min(bins, len(confidence)) // len(confidence)
+    return place * min(BINS, len(confidence)) // len(confidence)
 
 
 def calibration_error(confidence: Floats, correct: Mask) -> float:

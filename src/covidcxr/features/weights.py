@@ -55,7 +55,7 @@ def weight_file(backbone: str) -> str:
     return address(backbone)[0].rpartition("/")[2]
 
 
-def run(weights: str | Path, *, backbone: str, mirror: str | None, content: str = "") -> None:  # noqa: ARG001
+def run(weights: str | Path, *, backbone: str, mirror: str | None) -> None:
     """Fetch a backbone's no-top ImageNet weights, held against Keras' MD5, or take a mirror's.
 
     The SHA-256 of what came first is recorded in `<weights>.sha256` (the format of `sha256sum`) and
@@ -67,8 +67,6 @@ def run(weights: str | Path, *, backbone: str, mirror: str | None, content: str 
         File to write.
     mirror
         Folder or address with the file under its own name, in `weights/` or directly.
-    content
-        Fingerprint of a local mirror, by which a changed one is noticed.
 
     Raises
     ------
