@@ -104,14 +104,14 @@ def _ratio(above: Floats, below: Floats) -> Floats:
         return np.asarray(np.where(below > 1e-12, above / below, np.nan))
 
 
+def _correlation(weights: Floats, a: Floats, b: Floats) -> Floats:
+    one, other, both = _moments(weights, a, b)
+    return _ratio(both, np.sqrt(one * other))
+
+
 def pearson(reference: Floats, scores: Floats) -> Statistic:
     """Return the statistic: Pearson's correlation; NaN where either is constant."""
-
-    def statistic(weights: Floats) -> Floats:
-        one, other, both = _moments(weights, reference, scores)
-        return _ratio(both, np.sqrt(one * other))
-
-    return statistic
+    return lambda weights: _correlation(weights, reference, scores)
 
 
 def spearman(reference: Floats, scores: Floats) -> Statistic:
@@ -120,12 +120,7 @@ def spearman(reference: Floats, scores: Floats) -> Statistic:
     Ranks are those within each resample. Memory grows with the square of the number of scores.
     """
     below = [(x[:, None] < x) + 0.5 * (x[:, None] == x) for x in (reference, scores)]
-
-    def statistic(weights: Floats) -> Floats:
-        one, other, both = _moments(weights, weights @ below[0], weights @ below[1])
-        return _ratio(both, np.sqrt(one * other))
-
-    return statistic
+    return lambda weights: _correlation(weights, weights @ below[0], weights @ below[1])
 
 
 def calibration_slope(reference: Floats, scores: Floats) -> Statistic:
