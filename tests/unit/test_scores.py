@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from covidcxr.classify.predictions import class_positions, read_predictions
-from covidcxr.data.tables import write_table
+from covidcxr.classify.predictions import read_predictions
+from covidcxr.data.tables import class_positions, write_table
 from covidcxr.evaluate import metrics
 from covidcxr.evaluate.intervals import COLUMNS as INTERVALS
 from covidcxr.evaluate.intervals import section_of, with_folds

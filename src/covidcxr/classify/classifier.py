@@ -8,10 +8,10 @@ import pandas as pd
 
 from covidcxr.array_types import Integers
 from covidcxr.classify.classifiers import CLASSIFIERS, TEST, Examples, fit_folds, probabilities
-from covidcxr.classify.predictions import SET_OF, class_positions, prediction_table
+from covidcxr.classify.predictions import SET_OF, prediction_table
 from covidcxr.classify.samples import read_images
 from covidcxr.classify.weights import sample_weights
-from covidcxr.data.tables import write_table
+from covidcxr.data.tables import class_positions, write_table
 from covidcxr.errors import InputError
 from covidcxr.features.bank import read_pooled
 from covidcxr.files import atomic

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from covidcxr.array_types import Floats, Integers
+from covidcxr.array_types import Floats
 from covidcxr.data.tables import read_manifest, read_split, read_table, validated, write_table
 from covidcxr.errors import InputError
 from covidcxr.logs import log
@@ -72,12 +72,6 @@ def score_columns(classes: Sequence[str]) -> list[str]:
 def probabilities_of(table: pd.DataFrame, classes: Sequence[str]) -> Floats:
     """Return the probabilities in a table of predictions, float64 [n, classes]."""
     return table[score_columns(classes)].to_numpy(np.float64)
-
-
-def class_positions(labels: "pd.Series[str]", classes: Sequence[str]) -> Integers:
-    """Return int64 [n]: position of each label in `classes`."""
-    position = {name: k for k, name in enumerate(classes)}
-    return np.array([position[label] for label in labels], np.int64)
 
 
 def schema(classes: Sequence[str]) -> pa.DataFrameSchema:

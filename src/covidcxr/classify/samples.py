@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from covidcxr.array_types import Floats, Integers
-from covidcxr.classify.predictions import class_positions
 from covidcxr.classify.weights import MADE, sample_weights
-from covidcxr.data.tables import read_manifest, read_split
+from covidcxr.data.tables import class_positions, read_manifest, read_split
 from covidcxr.errors import InputError
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from covidcxr.array_types import Grey
+from covidcxr.array_types import Grey, Mask
 from covidcxr.arrays import save_blocks
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.tables import read_table
+from covidcxr.errors import InputError
 from covidcxr.files import atomic
 from covidcxr.logs import progress
 
@@ -83,3 +84,18 @@ def resize(image: Grey, size: int) -> Grey:
     if shrunk != (size, size):
         image = np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
     return image
+
+
+def read_mask(file: Path, size: int, made: Path) -> Mask:
+    """Read a mask, white on black, as bool [size, size].
+
+    Raises
+    ------
+    InputError
+        There is no such image; the folder `made` is to be made again.
+    """
+    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise InputError(f"{file} is missing or no image: delete {made} to make it again")
+    # A mask goes through the same scaling as its image, then back to yes or no.
+    return np.asarray(resize(np.asarray(mask, np.uint8), size) >= 128)

@@ -4,17 +4,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from covidcxr.array_types import Grey, Mask
 from covidcxr.arrays import open_rows, save_blocks
-from covidcxr.data.images import resize
+from covidcxr.data.images import read_mask
 from covidcxr.data.lung_shape import estimate_lungs, lung_region
 from covidcxr.data.source import open_source
 from covidcxr.data.tables import read_manifest, read_table, write_table
-from covidcxr.errors import InputError
 from covidcxr.files import atomic
 from covidcxr.logs import log, progress
 
@@ -95,18 +93,3 @@ def consistent_lungs(lungs: str | Path, table: str | Path) -> Callable[[int, Gre
         regions = np.load(lungs, mmap_mode="r")
         return lambda row, _: np.asarray(regions[row])
     return lambda _, picture: estimate_lungs(picture)
-
-
-def read_mask(file: Path, size: int, made: Path) -> Mask:
-    """Read a mask, white on black, as bool [size, size].
-
-    Raises
-    ------
-    InputError
-        There is no such image; the folder `made` is to be made again.
-    """
-    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise InputError(f"{file} is missing or no image: delete {made} to make it again")
-    # A mask goes through the same scaling as its image, then back to yes or no.
-    return np.asarray(resize(np.asarray(mask, np.uint8), size) >= 128)

@@ -1,11 +1,13 @@
 """The tables of a run on disk: how they are read, checked and written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from covidcxr.array_types import Integers
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
 
@@ -136,6 +138,12 @@ def validated(table: pd.DataFrame, schema: pa.DataFrameSchema, path: str | Path)
 def stacked(tables: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:
     """Put tables one below the other, a first column telling the name of each."""
     return pd.concat(tables, names=[column]).reset_index(column).reset_index(drop=True)
+
+
+def class_positions(labels: "pd.Series[str]", classes: Sequence[str]) -> Integers:
+    """Return int64 [n]: position of each label in `classes`."""
+    position = {name: k for k, name in enumerate(classes)}
+    return np.array([position[label] for label in labels], np.int64)
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> None:

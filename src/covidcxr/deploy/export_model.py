@@ -13,8 +13,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from covidcxr.array_types import Grey, Integers, Singles
-from covidcxr.classify.predictions import class_positions
-from covidcxr.data.tables import read_manifest, read_split, write_table
+from covidcxr.data.tables import class_positions, read_manifest, read_split, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import share_interval
 from covidcxr.files import atomic

@@ -14,13 +14,8 @@ from sklearn.metrics import log_loss
 from statsmodels.stats.proportion import proportion_confint
 
 from covidcxr.array_types import Floats, Integers, Mask, Values
-from covidcxr.classify.predictions import (
-    ENSEMBLE,
-    class_positions,
-    probabilities_of,
-    read_predictions,
-)
-from covidcxr.data.tables import write_table
+from covidcxr.classify.predictions import ENSEMBLE, probabilities_of, read_predictions
+from covidcxr.data.tables import class_positions, write_table
 from covidcxr.evaluate import bootstrap, models
 from covidcxr.evaluate.panels import panel_grid
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure

@@ -15,8 +15,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold
 
 from covidcxr.array_types import Floats, Integers, Texts
-from covidcxr.classify.predictions import class_positions, read_predictions
-from covidcxr.data.tables import read_table, write_table
+from covidcxr.classify.predictions import read_predictions
+from covidcxr.data.tables import class_positions, read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import Interval
 from covidcxr.evaluate.models import by_kind, ensembles, networks, of_study

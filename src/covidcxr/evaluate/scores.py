@@ -10,14 +10,8 @@ import numpy as np
 import pandas as pd
 
 from covidcxr.array_types import Floats, Integers, Mask, Values
-from covidcxr.classify.predictions import (
-    ENSEMBLE,
-    IDENTITY,
-    class_positions,
-    probabilities_of,
-    read_predictions,
-)
-from covidcxr.data.tables import read_manifest, read_table, write_table
+from covidcxr.classify.predictions import ENSEMBLE, IDENTITY, probabilities_of, read_predictions
+from covidcxr.data.tables import class_positions, read_manifest, read_table, write_table
 from covidcxr.evaluate import metrics
 from covidcxr.evaluate.bootstrap import estimate_of, exact_bounds, percentile_bounds, resampled
 from covidcxr.logs import progress

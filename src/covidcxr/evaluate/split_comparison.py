@@ -12,10 +12,9 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from covidcxr.array_types import Integers, Mask, Values
 from covidcxr.classify import classifiers
-from covidcxr.classify.predictions import class_positions
 from covidcxr.classify.weights import sample_weights
 from covidcxr.data.holdout import Unit, choose_holdout
-from covidcxr.data.tables import read_manifest, write_table
+from covidcxr.data.tables import class_positions, read_manifest, write_table
 from covidcxr.features.bank import read_pooled
 from covidcxr.logs import progress
 from covidcxr.report.formats import (

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from covidcxr.array_types import Grey, Integers, Mask, Singles
-from covidcxr.data.lungs import read_mask
+from covidcxr.data.images import read_mask
 from covidcxr.data.tables import read_manifest, read_split, write_table
 from covidcxr.errors import InputError
 from covidcxr.explain.gradcam import Explainer, build_explainer, explain, probabilities
