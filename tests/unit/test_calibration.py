@@ -161,7 +161,7 @@ def test_temperature_comes_from_validation_and_not_from_the_test_set(tmp_path) -
     assert pd.read_csv(tmp_path / "calibration.csv")["brier"].tolist() != brier_before
 
 
-def test_section_names_the_worst_model_and_its_side() -> None:
+def test_section_judges_the_recommended_network_and_names_the_worst_model() -> None:
     shared = {"n": 20, "accuracy": 0.9, "brier_low": 0.1, "brier_high": 0.3, "log_loss": 0.4}
     shared |= {"ece_if_calibrated": 0.05, "augmentation": "v1", "classifier": "network"}
     rows = [
@@ -171,12 +171,18 @@ def test_section_names_the_worst_model_and_its_side() -> None:
         ("all", "temperature", 0.5, 0.88, 0.31, 0.03, 0.8),
     ]
     names = ["backbone", "scaling", "temperature", "confidence", "brier", "ece", "p_calibrated"]
-    part = section_of(pd.DataFrame(rows, columns=names).assign(**shared))
+    table = pd.DataFrame(rows, columns=names).assign(**shared)
+    part = section_of(table, ("VGG16", "v1", "network"))
     text = part.paragraphs[0]
     assert "Of 2 ensembles, 1 as trained and 0 after temperature scaling" in text
     assert "lowered the Brier score of 1." in text
     assert "all backbones v1, ECE 0.200, underconfident by 0.200 on average; scaled 0.030" in text
-    assert part.checks[0].state == "warning"
+    [check] = part.checks
+    assert (check.state, check.text) == (
+        "pass",
+        "Expected calibration error of VGG16 v1 0.050, by chance 0.050 (p 0.400).",
+    )
+    assert section_of(table, ("all", "v1", "network")).checks[0].state == "warning"
     assert part.tables[0].table is not None
     assert [row[:2] for row in part.tables[0].table.rows[:2]] == [
         ["VGG16 v1", "–"],

@@ -314,7 +314,7 @@ def test_a_class_that_its_source_determines_is_a_warning_with_the_numbers():
     audit = audit_table(0.6, 0.9, 1.0)
     found = check(audit, CLASSES)
     assert found.state == "warning"
-    assert "0.600, the best image model with 0.900, chance with 0.400" in found.text
+    assert "0.600, of the best image model 0.900, by chance 0.400" in found.text
     assert "separates covid from the rest" in found.text
     section = section_of(audit, CLASSES)
     assert "40.0\u202f% of what the model gains over chance" in section.paragraphs[0]

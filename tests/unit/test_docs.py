@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ..workflow.conftest import REPOSITORY
 
@@ -23,3 +24,15 @@ def test_links_within_the_repository_lead_to_a_file(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
     lost = [link for link in links if ":" not in link and not (page.parent / link).exists()]
     assert lost == []
+
+
+def test_figures_quoted_in_the_pages_are_those_of_the_last_real_run() -> None:
+    quoted = yaml.safe_load((REPOSITORY / "docs/quoted.yaml").read_text())
+    pages = [REPOSITORY / "README.md", *PAGES]
+    marks = [
+        mark
+        for page in pages
+        for mark in re.findall(r"<!--(\w+)-->(.*?)<!---->", page.read_text(), re.DOTALL)
+    ]
+    assert {name for name, _ in marks} == set(quoted)
+    assert [(name, quoted[name]["value"]) for name, _ in marks] == marks

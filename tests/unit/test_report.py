@@ -467,7 +467,9 @@ def test_augmentations_are_defined_by_what_the_run_does(inputs: Inputs) -> None:
     assert "rotation up to 5°, shifts up to 5 % and horizontal flip" in v1
     assert "CycleGAN" not in v1
     assert v2.endswith("plus 100 CycleGAN images in each training fold")
-    assert v2 in page_of(inputs).text
+    text = page_of(inputs).text
+    assert v1 in text
+    assert "as v1, plus 100 CycleGAN images in each training fold" in text
 
 
 # ---------------------------------------------------------------- model card and checklist

@@ -112,7 +112,8 @@ def test_the_step_explains_the_scored_images_and_says_which_way_it_falls(tmp_pat
     judged = found.loc[("Tiny", f"P({CLASSES[1]})"), "estimate"]
     assert judged == pytest.approx(expected, abs=1e-6)
     assert ("Tiny", EXTENT) in found.index
-    assert (
-        "Tiny: within an image the map is" in read_section(tmp_path / "section.json").paragraphs[0]
-    )
+    estimate, low, high = found.loc[("Tiny", AFFECTED), ["estimate", "low", "high"]]
+    word = "higher" if low > 0.5 else "lower" if high < 0.5 else "no higher"
+    [text] = read_section(tmp_path / "section.json").paragraphs
+    assert f"{word} with Tiny {estimate:.2f}" in text
     keras.backend.clear_session()

@@ -83,7 +83,7 @@ def run(
     write_table(binned[[*key, *binned.columns.difference(list(key), sort=False)]], bins)
     with figure_style():
         save_figure(draw_reliability(binned, measured), png, svg)
-    write_section(section, section_of(measured))
+    write_section(section, section_of(measured, models.recommended_of(own)))
 
 
 def scaled(probabilities: Floats, temperature: float) -> Floats:
@@ -286,16 +286,17 @@ METHOD = (
 )
 
 
-def section_of(table: pd.DataFrame) -> Section:
-    """Say how well the probabilities of the ensembles are calibrated."""
+def section_of(table: pd.DataFrame, best: models.Kind) -> Section:
+    """Say how well the probabilities of the recommended network are calibrated, and the others'."""
     raw, scaled_ = (table[table["scaling"] == name].reset_index() for name in (RAW, SCALED))
     off, still = (int((part["p_calibrated"] < SUSPECT).sum()) for part in (raw, scaled_))
     better = int((scaled_["brier"] < raw["brier"]).sum())
     place = int(raw["ece"].argmax())
     worst, side = raw.iloc[place], raw["confidence"].iloc[place] - raw["accuracy"].iloc[place]
+    own = raw.set_index(models.KIND).loc[[best]].iloc[0]
     found = (
-        f"Of {some(len(raw), 'ensemble')}, {off} as trained and {still} after temperature scaling "
-        f"are significantly miscalibrated (p < {SUSPECT})"
+        f"Expected calibration error of {models.model_text(*best)} {ratio(own['ece'])}, by chance "
+        f"{ratio(own['ece_if_calibrated'])} (p {p_value(own['p_calibrated'])})."
     )
     rows = models.with_model(table).assign(
         temperature=table["temperature"].where(table["scaling"] != RAW),
@@ -315,7 +316,9 @@ def section_of(table: pd.DataFrame) -> Section:
             f"{ratio(scaled_['ece'].iloc[place])}.",
         ),
         method=(METHOD,),
-        checks=(Check("Calibration", "warning" if off else "pass", f"{found}."),),
+        checks=(
+            Check("Calibration", "warning" if own["p_calibrated"] < SUSPECT else "pass", found),
+        ),
         figures=(
             SectionFigure(
                 "calibration",

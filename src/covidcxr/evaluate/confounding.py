@@ -378,8 +378,8 @@ def check(audit: pd.DataFrame, classes: Sequence[str]) -> Check:
     """Warn where an attribute alone gives a class away, or source and age predict the label."""
     some = gain(audit, SOURCE_AND_AGE)
     text = (
-        f"Source and age group alone predict the label with accuracy {ratio(some.alone)}, the best "
-        f"image model with {ratio(some.model)}, chance with {ratio(some.chance)}."
+        f"Accuracy from source and age group alone {ratio(some.alone)}, of the best image model "
+        f"{ratio(some.model)}, by chance {ratio(some.chance)}."
     )
     given = [label for label in classes if len(separating(audit, label))]
     if given:

@@ -304,11 +304,11 @@ def check(blind: pd.DataFrame, best: float, model: str) -> Check:
             found.append(f"{NAMES[str(name)]} {ratio(row['accuracy'])} ({much} of the gain)")
     row = blind.iloc[int(blind["accuracy"].argmax())]
     if found:
-        text = f"The label is predicted without the lungs: {listing(found)}"
+        text = f"Accuracy without the lungs: {listing(found)}"
     else:
-        text = f"Without the lungs accuracy is {ratio(row['accuracy'])} at most"
-    text += f"; the recommended network ({model}) has {ratio(best)}, the most frequent class "
-    return Check("Shortcuts", "warning" if found else "pass", f"{text}{ratio(row['majority'])}.")
+        text = f"Accuracy without the lungs: {ratio(row['accuracy'])} at most"
+    text += f"; {model} {ratio(best)}, the most frequent class {ratio(row['majority'])}."
+    return Check("Shortcuts", "warning" if found else "pass", text)
 
 
 def source_limits(sources: pd.DataFrame) -> list[Limit]:

@@ -250,7 +250,11 @@ def labels(sections: Iterable[Section]) -> dict[str, str]:
 
 def glossary(config: Mapping[str, Any]) -> dict[str, str]:
     """Return the definition of each term that the report explains, augmentations first."""
-    defined = {name: augmentation_text(config, name) for name in config["augmentations"]}
+    defined: dict[str, str] = {}
+    for name in config["augmentations"]:
+        text = augmentation_text(config, name)
+        same = next((one for one, before in defined.items() if text.startswith(before)), "")
+        defined[name] = text.replace(defined[same], f"as {same}", 1) if same else text
     return defined | yaml.safe_load(_own("glossary.yaml"))
 
 

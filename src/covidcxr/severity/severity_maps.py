@@ -22,6 +22,7 @@ from covidcxr.evaluate.bootstrap import mean_of
 from covidcxr.explain.gradcam import build_explainer, explain
 from covidcxr.explain.measures import extent, upsample
 from covidcxr.report import formats
+from covidcxr.report.formats import listing
 from covidcxr.report.section import Section, SectionTable, write_section
 from covidcxr.runtime import configure
 from covidcxr.seeding import generator
@@ -204,32 +205,29 @@ def describe(results: pd.DataFrame, target: str) -> Section:
     """Return the section of the report, whichever way it falls."""
     texts = agreement.texts_of(results, ["judge", "score", "measure"])
     zoned = results.loc[results["judge"] == OWN, "score"].iloc[0]
-    sentences = []
-    for judge in dict.fromkeys(results["judge"]):
-        if judge in (OWN, USUAL):
-            continue
-        follows = results[results["judge"] == judge]
-        low, high = follows.loc[follows["measure"] == AFFECTED, ["low", "high"]].to_numpy()[0]
-        word = "higher" if low > 0.5 else "lower" if high < 0.5 else "no higher"
+    maps = results[~results["judge"].isin([OWN, USUAL])]
+    affected: dict[str, list[str]] = {}
+    for row in maps[maps["measure"] == AFFECTED].to_dict("records"):
+        word = "higher" if row["low"] > 0.5 else "lower" if row["high"] < 0.5 else "no higher"
+        text = f"{row['judge']} {texts[row['judge'], zoned, AFFECTED]}"
+        affected.setdefault(word, []).append(text)
+    found = listing(f"{word} with {listing(judges)}" for word, judges in affected.items())
+    sentences = [
+        f"Within an image the map is, in affected zones against those without disease, {found} "
+        f"(AUC; by chance 0.5; the severity model's zones {texts[OWN, zoned, AFFECTED]}; the same "
+        f"zones for everybody {texts[USUAL, zoned, AFFECTED]})."
+    ]
+    for measure in (f"P({target})", EXTENT):
+        own = maps[maps["measure"] == measure]
+        follow = [
+            f"{verb} with {score} ({judge} {texts[judge, score, measure]})"
+            for verb, sure in (("rises", own["low"] > 0), ("falls", own["high"] < 0))
+            for judge, score in own.loc[sure, ["judge", "score"]].itertuples(index=False)
+        ]
         sentences.append(
-            f"{judge}: within an image the map is {word} in affected zones than in those without "
-            f"disease (AUC {texts[judge, zoned, AFFECTED]}; by chance 0.5; the severity model's "
-            f"zones {texts[OWN, zoned, AFFECTED]}; the same zones for everybody "
-            f"{texts[USUAL, zoned, AFFECTED]})."
+            f"{measure[:1].upper()}{measure[1:]} "
+            + (f"{listing(follow)} (rank correlation)." if follow else "follows no score.")
         )
-        for measure in (f"P({target})", EXTENT):
-            found = follows[follows["measure"] == measure]
-            signs = {"rises": found["low"] > 0, "falls": found["high"] < 0}
-            follow = [
-                f"{verb} with {formats.listing(found.loc[sure, 'score'])}"
-                for verb, sure in signs.items()
-                if sure.any()
-            ]
-            word = " and ".join(follow) or "follows no score"
-            listed = ", ".join(f"{s} {texts[judge, s, measure]}" for s in found["score"])
-            sentences.append(
-                f"{measure[:1].upper()}{measure[1:]} {word} (rank correlation: {listed})."
-            )
     shown = results[["judge", "score", "measure", "n", "patients"]].assign(
         value=list(texts.values())
     )
