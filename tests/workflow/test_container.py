@@ -13,9 +13,17 @@ from PIL import Image
 from covidcxr.classify.card import ModelCard, add_card
 from tests.unit.tiny import CLASSES, tiny_ensemble, tiny_images
 
-from .conftest import REPOSITORY
+from .conftest import REPOSITORY, TINY, Workflow
 
 DEBIAN = os.environ.get("COVIDCXR_DEBIAN", "")
+APPTAINER = """#!/bin/sh
+# Stands in for Apptainer: keeps what it was called with, and runs the command where it is.
+[ "$1" = --version ] && echo "apptainer version 1.3.6" && exit
+echo "$*" >> asked.txt
+while [ "$1" != c.sif ]; do shift; done
+shift
+exec "$@"
+"""
 
 
 def buildah(*arguments: str | Path) -> str:
@@ -57,3 +65,18 @@ def test_the_image_predicts_and_runs(container: str, tmp_path: Path) -> None:
     assert (tmp_path / "predicted/predictions.csv").read_text().count("\n") == 2
     buildah(*run, "run", "tiny.yaml", "results/tiny/data/split.csv")
     assert (tmp_path / "results/tiny/data/split.csv").is_file()
+
+
+def test_a_job_runs_in_the_container_of_the_config(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workflow.folder / "apptainer").write_text(APPTAINER)
+    (workflow.folder / "apptainer").chmod(0o755)
+    (workflow.folder / "c.sif").touch()
+    monkeypatch.setenv("PATH", f"{workflow.folder}:{os.environ['PATH']}")
+    config = TINY | {"container": "c.sif"}
+    done = workflow.snakemake(config, "--sdm", "apptainer", "--until", "phantoms")
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = (workflow.folder / "asked.txt").read_text().splitlines()
+    assert len(asked) == len(TINY["sources"])
+    assert all(" c.sif " in line and ".run.py" in line for line in asked)

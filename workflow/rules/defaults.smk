@@ -10,3 +10,4 @@ for own in workflow.rules:
             own.log_modifier = own.output_modifier
             own.set_log(f"{RUN}/logs/{own.name}{'/' * bool(names)}{names}.log")
         own.conda_env = own.conda_env or ENVIRONMENT
+        own.container_img = own.container_img or config["container"]
