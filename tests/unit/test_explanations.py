@@ -302,9 +302,12 @@ def test_figures_6_and_7_show_one_test_image_of_each_class_and_the_timeline_by_d
     if not dated:
         rows.loc[rows["cohort"] == "timeline", "cohort"] = "other"
     rows.to_csv(tmp_path / "rows.csv", index=False)
+    known = rows[["image_id"]].assign(score="brixia", predicted=3.04, low=1.0, high=5.0, how="new")
+    known.assign(read=[4] + [np.nan] * (len(rows) - 1)).to_csv(tmp_path / "severity.csv")
     examples.run(
         [tmp_path / "rows.csv"],
         [measured / "v1/maps.npz"],
+        [tmp_path / "severity.csv"],
         *([tmp_path / f"{name}.{kind}" for kind in ("png", "svg")] for name in ("fig6", "fig7")),
         tmp_path / "section.json",
         classes=CLASSES,
@@ -317,6 +320,7 @@ def test_figures_6_and_7_show_one_test_image_of_each_class_and_the_timeline_by_d
     if dated:
         days = [fig7.index(f">day {day}<") for day in (2, 4, 8)]
         assert days == sorted(days)
+        assert fig7.count(">brixia 3.0 (1.0–5.0)<") == 3
     section = read_section(tmp_path / "section.json")
     assert len(section.figures) == 1 + dated
     chosen = rows.set_index("image_id").loc[examples.select_examples(rows, CLASSES, 1)]

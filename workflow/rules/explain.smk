@@ -36,6 +36,7 @@ rule examples:
     input:
         rows=expand(f"{EXPLAINED}/images.csv", backbone=BACKBONES, augmentation=SHOWN),
         maps=expand(f"{EXPLAINED}/maps.npz", backbone=BACKBONES, augmentation=SHOWN),
+        severity=SEVERITY_KNOWN,
     output:
         fig6=[*figure("fig6_gradcam", "Explanations", "6 Grad-CAM").values()],
         fig7=[*figure("fig7_timeline", "Explanations", "7 Grad-CAM over days").values()],
@@ -82,7 +83,7 @@ rule timelines:
             augmentation=SHOWN,
             file=["images.csv", "maps.npz"],
         ),
-        severity=expand(SEVERITY_OF, cohort=["manifest", "timeline"]) if SCORED else [],
+        severity=SEVERITY_KNOWN,
     output:
         **figure("timelines", "Explanations", "patients over days"),
         table=table("timelines", "dated patients over days"),

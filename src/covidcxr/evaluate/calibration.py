@@ -310,7 +310,9 @@ def section_of(table: pd.DataFrame, best: models.Kind) -> Section:
         part="performance",
         folded=True,
         paragraphs=(
-            f"{found}. Scaling lowered the Brier score of {better}. Largest error as trained: "
+            f"{found} Of {some(len(raw), 'ensemble')}, {off} as trained and {still} after "
+            f"temperature scaling are significantly miscalibrated (p < {SUSPECT}). "
+            f"Scaling lowered the Brier score of {better}. Largest error as trained: "
             f"{models.model_text(*worst[models.KIND])}, ECE {ratio(worst['ece'])}, "
             f"{'over' if side > 0 else 'under'}confident by {ratio(abs(side))} on average; scaled "
             f"{ratio(scaled_['ece'].iloc[place])}.",

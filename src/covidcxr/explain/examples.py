@@ -9,12 +9,13 @@ import pandas as pd
 from covidcxr.errors import InputError
 from covidcxr.evaluate.style import figure_style, save_figure
 from covidcxr.explain.drawing import Caption, Look, draw_grid, read_explained, text_only
-from covidcxr.explain.measures import read_measured
+from covidcxr.explain.measures import read_measured, read_severity
 from covidcxr.report.formats import listing, ratio
 from covidcxr.report.section import Section, SectionFigure, write_section
 from covidcxr.seeding import generator
 
 NO_DATES = "This run has no dated images\n(config: timeline)."
+SEVERITY = "Under the day: predicted severity with its 90\u202f% interval, and what readers saw. "
 HEAT = (
     "Heat maps: mean over the folds' models; bright colours mark what raised the score of the true "
     "class."
@@ -24,6 +25,7 @@ HEAT = (
 def run(
     rows: Sequence[str | Path],
     maps: Sequence[str | Path],
+    severity: Sequence[str | Path],
     fig6: Sequence[str | Path],
     fig7: Sequence[str | Path],
     section: str | Path,
@@ -38,6 +40,8 @@ def run(
     ----------
     rows, maps
         Table of images and maps of each backbone, see `covidcxr.explain.explanations`.
+    severity
+        Severity of the images, see `covidcxr.severity.severity_of`; none where no score is learned.
     fig6, fig7
         PNG and SVG to write of each.
     look
@@ -52,6 +56,10 @@ def run(
         for names in chosen
     )
 
+    if severity:
+        known = read_severity(severity).set_index("image_id")
+        course = [own.join(known) for own in course]
+
     def prediction(row: "pd.Series[float]") -> str:
         label, best = row["label"], predicted(row, classes)
         text = f"{label} {row[f'p_{label}']:.2f}"
@@ -59,7 +67,7 @@ def run(
 
     with figure_style():
         save_figure(draw_grid(examples, true_class, prediction, style), *fig6)
-        figure = draw_grid(course, day, prediction, style) if len(dated) else text_only(NO_DATES)
+        figure = draw_grid(course, state, prediction, style) if len(dated) else text_only(NO_DATES)
         save_figure(figure, *fig7)
     write_section(section, section_of(examples, course, classes))
 
@@ -110,7 +118,8 @@ def section_of(
             SectionFigure(
                 "fig7_timeline",
                 "The same over the days of patients kept out of training and test. "
-                f"{predictions(course, day, classes)}",
+                + (SEVERITY if "predicted" in course[0] else "")
+                + f"{predictions(course, day, classes)}",
                 f"Images of patients by day with Grad-CAM heat maps of {backbones}.",
             )
         )
@@ -135,6 +144,15 @@ def true_class(row: "pd.Series[float]") -> str:
 def day(row: "pd.Series[float]") -> str:
     """Return the day of an image in words."""
     return "day unknown" if pd.isna(row["day"]) else f"day {row['day']:g}"
+
+
+def state(row: "pd.Series[float]") -> str:
+    """Return the day of an image and, where known, its severity with the interval."""
+    if pd.isna(row.get("predicted")):
+        return day(row)
+    read = "" if pd.isna(row["read"]) else f"\nread {row['read']:.3g}"
+    bounds = f"({row['low']:.1f}\u2013{row['high']:.1f})"
+    return f"{day(row)}\n{row['score']} {row['predicted']:.1f} {bounds}{read}"
 
 
 def predicted(row: "pd.Series[float]", classes: Sequence[str]) -> str:

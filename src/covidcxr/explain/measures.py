@@ -29,6 +29,13 @@ def read_measured(paths: Sequence[str | Path]) -> pd.DataFrame:
     return table.assign(**{name: pd.to_numeric(table[name]) for name in numbers})
 
 
+def read_severity(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """Read image_id, score, predicted, low, high, read, how of `covidcxr.severity.severity_of`."""
+    numbers = ["predicted", "low", "high", "read"]
+    tables = [read_table(path, ["image_id", "score", *numbers, "how"], numbers) for path in paths]
+    return pd.concat(tables).drop_duplicates("image_id")
+
+
 def energy_share(heat: Reals, region: Mask) -> float:
     """Return the share of a map's sum that lies in a region, NaN for a map or region of nothing.
 

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from covidcxr.data.tables import read_table, write_table
+from covidcxr.data.tables import write_table
 from covidcxr.evaluate.style import PALETTE, bare, figure_style, save_figure
 from covidcxr.explain.drawing import Look, read_explained, text_only
-from covidcxr.explain.measures import read_measured
+from covidcxr.explain.measures import read_measured, read_severity
 from covidcxr.report.formats import some
 from covidcxr.report.section import Section, SectionFigure, SectionTable, write_section
 
@@ -83,13 +83,6 @@ def run(
             figure = text_only(NOBODY)
         save_figure(figure, png, svg)
     write_section(section, section_of(dated, len(patients)))
-
-
-def read_severity(paths: Sequence[str | Path]) -> pd.DataFrame:
-    """Read image_id, score, predicted, low, high, read and how of all tables as one."""
-    numbers = ["predicted", "low", "high", "read"]
-    tables = [read_table(path, ["image_id", "score", *numbers, "how"], numbers) for path in paths]
-    return pd.concat(tables).drop_duplicates("image_id")
 
 
 def chosen_patients(course: pd.DataFrame, target: str | None) -> list[str]:
