@@ -274,8 +274,9 @@ def _check_references(config: Mapping[str, Any]) -> None:
                 "give 'imagenet', 'random' or the path of a no-top weight file"
             )
     for backbone, layers in config["pooled_layers"].items():
-        unknown = "there is no such backbone; 'backbones' lists"
-        _require(backbone, config["backbones"], f"pooled_layers.{backbone}", unknown)
+        if layers:
+            unknown = "there is no such backbone; 'backbones' lists"
+            _require(backbone, config["backbones"], f"pooled_layers.{backbone}", unknown)
         if layers and config["training"]["trainable"] == "last_block":
             raise InputError(
                 f"config key 'pooled_layers.{backbone}': inner layers are pooled, so no one tensor "
