@@ -191,7 +191,7 @@ def test_covid_is_bilateral_peripheral_and_mostly_in_the_lower_half():
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_timeline_opacities_grow_over_days_3_7_and_9(seed):
-    patient = draw_patient(seed, TIMELINE_PATIENT, COVID)
+    patient = draw_patient(seed, f"ward-{TIMELINE_PATIENT}", COVID)
     assert [visit.day for visit in patient.visits] == [3, 7, 9]
     assert {visit.view for visit in patient.visits} == {"PA"}
     phantoms = [render(patient, visit, SIZE) for visit in patient.visits]

@@ -628,7 +628,7 @@ def severity(patient: Patient, visit: Visit) -> float:
     """Return the severity on the day of a visit, 0..1; 0 for normal patients."""
     if patient.diagnosis == NORMAL:
         return 0.0
-    if patient.patient_id == TIMELINE_PATIENT:
+    if patient.patient_id.endswith(TIMELINE_PATIENT):
         return TIMELINE_SEVERITY[visit.day]
     drift = visit.severity_drift if visit.day else 0.0
     return float(np.clip(patient.lesions.severity + drift, 0.15, 1))
