@@ -145,7 +145,7 @@ def test_the_step_writes_table_and_section_and_refuses_too_few_patients(tmp_path
     text = read_section(tmp_path / "section.json").paragraphs
     assert "no prognosis for anybody" in text[1]
     value = of_image[(of_image["metric"] == "auc") & (of_image["held_fixed"] == "")].iloc[0]
-    assert f"{float(value['estimate']):.2f} by the image" in text[0]
+    assert f"{float(value['estimate']):.2f} against" in text[0]
     few = pd.concat([table[table["score"] == "icu"].iloc[:6], tube])
     few[SCORE_COLUMNS].to_csv(tmp_path / "scores.csv", index=False)
     with pytest.raises(InputError, match="'icu': no source has 5 patients of each answer"):

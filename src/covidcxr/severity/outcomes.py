@@ -250,21 +250,22 @@ def describe(results: pd.DataFrame) -> Section:
         if not held:
             alone = part[part["compared"] == ""].set_index("predictor")["estimate"].map(two)
             sentences.append(
-                f"{outcome} ({tested}): AUC {alone[WITH_VIEW]} without the image, {alone[IMAGE]} "
-                f"by the image, {alone[ALL]} by both; gain {texts[*key, ALL, WITH_VIEW]}."
+                f"{outcome} ({tested}) {alone[IMAGE]} against {alone[WITH_VIEW]}, both {alone[ALL]}"
             )
+    text = f"AUC of the image, against age, sex, day and view: {'; '.join(sentences)}."
     gain = shown[(shown["compared"] == WITH_VIEW) & (shown["predictor"] == ALL)]
     lost = gain[(gain["held_fixed"] != "") & (gain["low"] <= 0)]["outcome"].unique()
     if len(lost):
-        sentences.append(
-            f"With the shortcuts held fixed the image's gain is not sure for {listing(lost)}."
+        text += (
+            " With the shortcuts held fixed the image's gain is not sure for "
+            f"{listing(lost)}."
         )
     return Section(
         ident="outcomes",
         title="Outcomes",
         part="performance",
         paragraphs=(
-            " ".join(sentences),
+            text,
             "This tells what these images share with the state that was written down beside them. "
             "It is no prognosis for anybody.",
         ),
@@ -285,7 +286,10 @@ def describe(results: pd.DataFrame) -> Section:
             SectionTable(
                 "outcomes",
                 "AUC of outcomes; the file has Brier scores and differences too",
-                table_of(pd.DataFrame(rows), {"gain": "Gain by the image", ALL: "All of it"}),
+                table_of(
+                    pd.DataFrame(rows), {"gain": "Gain by the image", ALL: "All of it"}
+                ),
+                folded=True,
             ),
         ),
     )

@@ -188,7 +188,7 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
     sizes: dict[Any, Any] = {
         (row.score, row.target): (row.n, row.patients) for row in counts.itertuples()
     }
-    rows, sentences = [], []
+    rows, errors, courses = [], [], []
     for score, spec in specs.items():
         pairs = [judge for judge in dict.fromkeys(results["judge"]) if " against " in judge]
         for target in (TOTAL, BY_ZONE):
@@ -210,20 +210,22 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
                 }
             )
         (low, high), (images, patients) = spec["range"], sizes[score, TOTAL]
-        sentences.append(
-            f"{score[:1].upper()}{score[1:]} ({low:g} to {high:g}) is predicted with a mean "
-            "absolute error of "
-            f"{texts[score, MODEL, TOTAL, 'mae']}, of a constant "
-            f"{texts[score, CONSTANT, TOTAL, 'mae']}; r {texts[score, MODEL, TOTAL, 'pearson']}; "
-            f"{formats.some(images, 'image')} of {formats.some(patients, 'patient')}."
+        errors.append(
+            f"{score} ({low:g} to {high:g}) {texts[score, MODEL, TOTAL, 'mae']}, a constant "
+            f"{texts[score, CONSTANT, TOTAL, 'mae']}, r {texts[score, MODEL, TOTAL, 'pearson']} "
+            f"({formats.some(images, 'image')} of {formats.some(patients, 'patient')})"
         )
         if (score, COURSE) in sizes:
-            pairs, followed = sizes[score, COURSE]
-            sentences[-1] += (
-                " Of two images of one patient the one that was scored higher is predicted higher "
-                f"in {texts[score, MODEL, COURSE, 'direction']} of "
-                f"{formats.some(pairs, 'pair')} of {formats.some(followed, 'patient')}."
+            courses.append(
+                f"{score} {texts[score, MODEL, COURSE, 'direction']} of "
+                f"{formats.some(sizes[score, COURSE][0], 'pair')}"
             )
+    text = f"Mean absolute error: {'; '.join(errors)}."
+    if courses:
+        text += (
+            " Of two images of one patient the one that was scored higher is predicted higher: "
+            f"{'; '.join(courses)}."
+        )
     labels = {name: name[:1].upper() + name[1:] for name in rows[0]} | {"n": "n"}
     cited = [spec["published"]["source"] for spec in specs.values()]
     note = [f"Published, on other images: {source}." for source in dict.fromkeys(cited) if source]
@@ -231,7 +233,7 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
         ident="severity",
         title="Severity",
         part="performance",
-        paragraphs=(" ".join(sentences),),
+        paragraphs=(text,),
         method=(
             f"Backbone {results['backbone'].iloc[0]}; features pooled in six zones of the lungs; "
             "patients that the model has not seen, repeated nested cross-validation; intervals of "
@@ -249,7 +251,7 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
                 "fig_severity",
                 "Predicted scores against the readers' mean, their differences (bias and limits of "
                 "agreement), and the bias by part of the range.",
-                " ".join(sentences),
+                text,
             ),
         ),
         tables=(
