@@ -256,10 +256,7 @@ def describe(results: pd.DataFrame) -> Section:
     gain = shown[(shown["compared"] == WITH_VIEW) & (shown["predictor"] == ALL)]
     lost = gain[(gain["held_fixed"] != "") & (gain["low"] <= 0)]["outcome"].unique()
     if len(lost):
-        text += (
-            " With the shortcuts held fixed the image's gain is not sure for "
-            f"{listing(lost)}."
-        )
+        text += f" With the shortcuts held fixed the image's gain is not sure for {listing(lost)}."
     return Section(
         ident="outcomes",
         title="Outcomes",
@@ -286,9 +283,7 @@ def describe(results: pd.DataFrame) -> Section:
             SectionTable(
                 "outcomes",
                 "AUC of outcomes; the file has Brier scores and differences too",
-                table_of(
-                    pd.DataFrame(rows), {"gain": "Gain by the image", ALL: "All of it"}
-                ),
+                table_of(pd.DataFrame(rows), {"gain": "Gain by the image", ALL: "All of it"}),
                 folded=True,
             ),
         ),
