@@ -137,9 +137,8 @@ def section_of(found: pd.DataFrame) -> Section:
     """Say how well images come back, and whether faint noise prevents it; `found` as written."""
     means = found.groupby("split").mean(numeric_only=True)
     parts = [
-        f"{error:.1f} grey levels for {count((found['split'] == split).sum())} "
-        f"{'training' if split == 'train' else 'test'} images (translation itself changes them by "
-        f"{change:.1f})"
+        f"{error:.1f} for {count((found['split'] == split).sum())} "
+        f"{'training' if split == 'train' else 'test'} images (translation alone {change:.1f})"
         for split, error, change in means[["cycle_error", "change"]].itertuples()
     ]
     return Section(
@@ -148,10 +147,10 @@ def section_of(found: pd.DataFrame) -> Section:
         part="synthetic",
         folded=True,
         paragraphs=(
-            f"Translated there and back, images differ from themselves by {listing(parts)}, mean "
-            f"absolute difference. With noise of {NOISE:.0f} grey levels, which no eye sees, added "
-            f"on the way it is {means['cycle_error_noisy'].iloc[-1]:.1f}: were it much more, the "
-            "way back would read a code hidden in the translation instead of its anatomy.",
+            f"Mean absolute difference in grey levels: {listing(parts)}. With noise of "
+            f"{NOISE:.0f} grey levels, which no eye sees, added on the way it is "
+            f"{means['cycle_error_noisy'].iloc[-1]:.1f}: were it much more, the way back would "
+            "read a code hidden in the translation instead of its anatomy.",
         ),
         tables=(SectionTable("cycle_error", "Differences of each image."),),
     )

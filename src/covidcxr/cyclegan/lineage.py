@@ -185,10 +185,9 @@ def section_of(found: pd.DataFrame) -> Section:
         title="What the CycleGAN saw",
         part="synthetic",
         paragraphs=(
-            f"No held-out image reached {some(found['generator'].nunique(), 'CycleGAN')}: of the "
-            f"{count(compared['fed'])} images that trained and the {count(compared['translated'])} "
-            "that were translated none is, by its pixels, a test image, a near copy of one or of a "
-            "test patient.",
+            f"{some(found['generator'].nunique(), 'CycleGAN')}: of {count(compared['fed'])} "
+            f"training and {count(compared['translated'])} translated images none is a test image, "
+            "a near copy of one, or of a test patient.",
         ),
         tables=(SectionTable("lineage", "What was checked.", table_of(found), folded=True),),
         folded=True,

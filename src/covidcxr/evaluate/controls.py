@@ -241,10 +241,9 @@ def section_of(
         title="Shortcut controls",
         part="validity",
         paragraphs=(
-            f"Without the lungs, {name} still gives the label with an accuracy of "
-            f"{_accuracy(row)}; the most frequent class alone gives {ratio(row['majority'])}, the "
-            f"recommended network ({model}, ensemble) {ratio(best['accuracy'])}. Simple baselines "
-            "that keep the lungs: "
+            f"Accuracy without the lungs, from {name}: {_accuracy(row)}; {model} has "
+            f"{ratio(best['accuracy'])}, the most frequent class {ratio(row['majority'])}. Simple "
+            "baselines that keep the lungs: "
             + ", ".join(f"{NAMES[str(n)]} {_accuracy(one)}" for n, one in kept.iterrows())
             + ".",
         ),

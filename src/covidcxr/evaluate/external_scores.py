@@ -219,10 +219,10 @@ def _text(name: str, row: "pd.Series[Any]", counts: pd.DataFrame, classes: Seque
     """Say what the recommended model reaches on one external set."""
     present = counts.loc[counts["images"] > 0, "class"].tolist()
     text = (
-        f"On {name} ({some(row['n'], 'image')} of {listing(present)}) the ensemble of "
-        f"{models.model_text(*row[models.KIND])}, the recommended one, reaches an accuracy of "
-        f"{interval(*(row[f'accuracy{end}'] for end in BOUNDS))}; on the run’s own test "
-        f"set it is {ratio(row['internal'])}."
+        f"On {name} ({some(row['n'], 'image')} of {listing(present)}) the recommended "
+        f"{models.model_text(*row[models.KIND])} has an accuracy of "
+        f"{interval(*(row[f'accuracy{end}'] for end in BOUNDS))}, on the run’s own test set "
+        f"{ratio(row['internal'])}."
     )
     for label in classes:
         if label not in present:
