@@ -208,7 +208,7 @@ def test_tables_hold_every_control_and_the_sources_of_external_films(tmp_path):
     assert sources.loc["within normal", "sources"] == "s, t"
     assert sources.loc["within normal", "auc"] > 0.99
     found = read_section(tmp_path / "section.json")
-    assert "recommended network (VGG16 v1, ensemble) 0.800" in found.paragraphs[0]
+    assert "VGG16 v1 has 0.800" in found.paragraphs[0]
     assert [item.title for item in found.checks] == ["Shortcuts"]
     assert "source of an image is predicted within normal (s, t) " in found.limits[0].text
 

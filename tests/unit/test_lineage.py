@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from covidcxr.cyclegan import cyclegan as training
-from covidcxr.cyclegan import inputs as reading
-from covidcxr.cyclegan import lineage, synthesize
+from covidcxr.cyclegan import inputs, lineage, synthesize
 from covidcxr.cyclegan.frames import COLUMNS, whole
 from covidcxr.data.tables import MANIFEST_COLUMNS, write_table
 from covidcxr.errors import InputError
@@ -143,29 +142,32 @@ def everything(images, manifest, split, label, left_out_fold=None):
 
 
 def test_a_test_image_among_the_training_images_is_found(run, monkeypatch):
-    monkeypatch.setattr(training, "training_rows", everything)
+    monkeypatch.setattr(inputs, "training_rows", everything)
     with pytest.raises(InputError, match="8 of 24 images are a held-out image"):
         make(run)
 
 
 def test_a_test_image_that_is_fed_under_a_training_images_name_is_found(run, monkeypatch):
     """The record names training images only, as intended; the pixels tell."""
+    read = inputs.training_rows
 
     def disguised(images, manifest, split, label, left_out_fold=None):
-        films, rows = reading.training_rows(images, manifest, split, label, left_out_fold)
+        films, rows = read(images, manifest, split, label, left_out_fold)
         films[0] = np.load(images)[{"well": 4, "ill": 16}[label]]
         return films, rows
 
-    monkeypatch.setattr(training, "training_rows", disguised)
+    monkeypatch.setattr(inputs, "training_rows", disguised)
     with pytest.raises(InputError, match="another image than named, such as a-00"):
         make(run)
 
 
 def test_an_image_of_the_fold_left_out_is_found(run, monkeypatch):
-    def all_folds(images, manifest, split, label, left_out_fold=None):
-        return reading.training_rows(images, manifest, split, label)
+    read = inputs.training_rows
 
-    monkeypatch.setattr(training, "training_rows", all_folds)
+    def all_folds(images, manifest, split, label, left_out_fold=None):
+        return read(images, manifest, split, label)
+
+    monkeypatch.setattr(inputs, "training_rows", all_folds)
     with pytest.raises(InputError, match="'fold1': 8 of 16 images are a held-out image"):
         make(run, 1)
 
