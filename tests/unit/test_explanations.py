@@ -327,7 +327,7 @@ def test_figures_6_and_7_show_one_test_image_of_each_class_and_the_timeline_by_d
     scores = chosen[[f"p_{name}" for name in CLASSES]].to_numpy()
     for label, row in zip(chosen["label"], scores, strict=True):
         said = f"{label} → {CLASSES[row.argmax()]} {row.max():.3f}"
-        assert said in section.figures[0].caption
+        assert said in section.figures[0].alt
 
 
 def test_examples_are_test_images_one_of_each_class_whatever_the_other_classes() -> None:

@@ -244,8 +244,8 @@ def test_fall_of_accuracy_outside_is_a_warning_with_both_numbers():
 
 def test_the_recommended_model_is_the_one_shown_for_a_set():
     found = section(right=4)
-    assert "the recommended A v1" in found.paragraphs[0]
-    assert "predicts covid, a class without an image there, for 60.0" in found.paragraphs[0]
+    assert "Accuracy of the recommended A v1, 0.900" in found.paragraphs[0]
+    assert "predicted covid, of which no image is there" in found.paragraphs[0]
     assert found.key_rows[0].value.startswith("0.400 (")
 
 

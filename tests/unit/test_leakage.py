@@ -146,5 +146,15 @@ def test_no_leakage_is_said_in_words():
     summary = pd.DataFrame([(PATIENT, "training and test", 90, 0)], columns=SUMMARY)
     found = section_of(findings, summary)
     assert found.checks[0].state == "pass"
-    assert found.paragraphs == ("No patient and no copy of an image stands on two sides.",)
+    assert found.paragraphs == (
+        "No patient and no copy of an image stands on two sides of the run.",
+    )
     assert len(found.tables) == 1
+
+
+def test_images_that_only_external_sets_share_are_said_and_are_no_leakage():
+    findings = pd.DataFrame([(COPY, "a and b", "1", "2", "p", "q", 0.9)], columns=FINDINGS)
+    summary = pd.DataFrame([(COPY, "a and b", 90, 1)], columns=SUMMARY)
+    [check] = section_of(findings, summary).checks
+    assert check.state == "pass"
+    assert "Shared: between a and b 1 " in check.text

@@ -174,7 +174,10 @@ def section_of(
         ident="external",
         title="External test",
         part="validity",
-        paragraphs=tuple(texts),
+        paragraphs=(
+            f"Accuracy of the recommended {models.model_text(*first[models.KIND])}, "
+            f"{ratio(first['internal'])} on the run’s own test set: {'; '.join(texts)}.",
+        ),
         method=(
             "No model was trained, stopped or chosen on these images. Where a class has no images "
             "in a set, accuracy is over the labels present, and predicting the absent class is an "
@@ -216,21 +219,19 @@ def section_of(
 
 
 def _text(name: str, row: "pd.Series[Any]", counts: pd.DataFrame, classes: Sequence[str]) -> str:
-    """Say what the recommended model reaches on one external set."""
+    """Say what a model reaches on one external set, and of what absent class it finds most."""
     present = counts.loc[counts["images"] > 0, "class"].tolist()
     text = (
-        f"On {name} ({some(row['n'], 'image')} of {listing(present)}) the recommended "
-        f"{models.model_text(*row[models.KIND])} has an accuracy of "
-        f"{interval(*(row[f'accuracy{end}'] for end in BOUNDS))}, on the run’s own test set "
-        f"{ratio(row['internal'])}."
+        f"{name} ({some(row['n'], 'image')} of {listing(present)}) "
+        f"{interval(*(row[f'accuracy{end}'] for end in BOUNDS))}"
     )
-    for label in classes:
-        if label not in present:
-            called, low, high = (row[f"called_{label}{end}"] for end in BOUNDS)
-            text += (
-                f" It predicts {label}, a class without an image there, for "
-                f"{interval(called, low, high, share)} of them."
-            )
+    absent = [label for label in classes if label not in present]
+    if absent:
+        most = max(absent, key=lambda label: float(row[f"called_{label}"]))
+        called, low, high = (row[f"called_{most}{end}"] for end in BOUNDS)
+        text += (
+            f", {interval(called, low, high, share)} predicted {most}, of which no image is there"
+        )
     return text
 
 

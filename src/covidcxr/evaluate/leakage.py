@@ -150,17 +150,19 @@ def run(
 
 
 def section_of(findings: pd.DataFrame, summary: pd.DataFrame) -> Section:
-    """Say what the audit found."""
-    found = [
-        f"between {boundary} "
+    """Say what the audit found; external sets may share images, of which none trains."""
+    shared = {
+        str(boundary): f"between {boundary} "
         + listing(
             f"{count(number)} {NAMES[check]}"
             for check, number in zip(rows["check"], rows["found"], strict=True)
         )
         for boundary, rows in summary[summary["found"] > 0].groupby("between", sort=False)
-    ]
-    nothing = "No patient and no copy of an image stands on two sides."
-    first = f"Leakage: {'; '.join(found)}." if found else nothing
+    }
+    found = any({"folds", "training", "test"} & {*side.split(" and ")} for side in shared)
+    first = "" if found else "No patient and no copy of an image stands on two sides of the run."
+    if shared:
+        first = f"{first} {'Leakage' if found else 'Shared'}: {'; '.join(shared.values())}.".strip()
     compared = [
         some(number, "patient" if check == PATIENT else "pair")
         for check, number in zip(summary["check"], summary["compared"], strict=True)
@@ -194,6 +196,7 @@ def section_of(findings: pd.DataFrame, summary: pd.DataFrame) -> Section:
                     {"image_a": "Image", "image_b": "Other image"},
                     {"likeness": ratio},
                 ),
+                folded=True,
             ),
         )[: 1 + bool(len(findings))],
     )

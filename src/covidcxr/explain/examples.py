@@ -108,9 +108,9 @@ def section_of(
     figures = [
         SectionFigure(
             "fig6_gradcam",
-            "Grad-CAM for one test image of each class, chosen at random, originals above. "
-            f"{HEAT} {predictions(examples, true_class, classes)}",
-            f"Images of {listing(classes)} with Grad-CAM heat maps of {backbones} over them.",
+            f"Grad-CAM for one test image of each class, chosen at random, originals above. {HEAT}",
+            f"Images of {listing(classes)} with Grad-CAM heat maps of {backbones} over them. "
+            f"{predictions(examples, true_class, classes)}",
         )
     ]
     if len(course[0]):
@@ -118,9 +118,9 @@ def section_of(
             SectionFigure(
                 "fig7_timeline",
                 "The same over the days of patients kept out of training and test. "
-                + (SEVERITY if "predicted" in course[0] else "")
-                + f"{predictions(course, day, classes)}",
-                f"Images of patients by day with Grad-CAM heat maps of {backbones}.",
+                + (SEVERITY if "predicted" in course[0] else ""),
+                f"Images of patients by day with Grad-CAM heat maps of {backbones}. "
+                f"{predictions(course, day, classes)}",
             )
         )
     return Section(

@@ -188,6 +188,7 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
     sizes: dict[Any, Any] = {
         (row.score, row.target): (row.n, row.patients) for row in counts.itertuples()
     }
+    means = results[(results["target"] == TOTAL) & (results["metric"] == "mae")]
     rows, errors, courses = [], [], []
     for score, spec in specs.items():
         pairs = [judge for judge in dict.fromkeys(results["judge"]) if " against " in judge]
@@ -209,11 +210,11 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
                     "weighted kappa": texts.get((score, MODEL, target, "kappa"), ""),
                 }
             )
-        (low, high), (images, patients) = spec["range"], sizes[score, TOTAL]
+        low, high = spec["range"]
+        own = means[means["score"] == score].set_index("judge")["estimate"]
         errors.append(
-            f"{score} ({low:g} to {high:g}) {texts[score, MODEL, TOTAL, 'mae']}, a constant "
-            f"{texts[score, CONSTANT, TOTAL, 'mae']}, r {texts[score, MODEL, TOTAL, 'pearson']} "
-            f"({formats.some(images, 'image')} of {formats.some(patients, 'patient')})"
+            f"{score} ({low:g} to {high:g}) {formats.two(own[MODEL])}, a constant "
+            f"{formats.two(own[CONSTANT])}"
         )
         if (score, COURSE) in sizes:
             courses.append(

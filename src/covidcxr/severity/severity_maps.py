@@ -219,15 +219,16 @@ def describe(results: pd.DataFrame, target: str) -> Section:
     ]
     for measure in (f"P({target})", EXTENT):
         own = maps[maps["measure"] == measure]
-        follow = [
-            f"{verb} with {score} ({judge} {texts[judge, score, measure]})"
-            for verb, sure in (("rises", own["low"] > 0), ("falls", own["high"] < 0))
-            for judge, score in own.loc[sure, ["judge", "score"]].itertuples(index=False)
-        ]
-        sentences.append(
-            f"{measure[:1].upper()}{measure[1:]} "
-            + (f"{listing(follow)} (rank correlation)." if follow else "follows no score.")
-        )
+        follow = []
+        for judge, part in own.groupby("judge", sort=False):
+            ways = [
+                f"{verb} with {listing(part.loc[sure, 'score'])}"
+                for verb, sure in (("rises", part["low"] > 0), ("falls", part["high"] < 0))
+                if sure.any()
+            ]
+            follow += [f"{' and '.join(ways)} ({judge})"] if ways else []
+        name = f"{measure[:1].upper()}{measure[1:]}"
+        sentences.append(f"{name} {listing(follow) if follow else 'follows no score'}.")
     shown = results[["judge", "score", "measure", "n", "patients"]].assign(
         value=list(texts.values())
     )
