@@ -178,16 +178,15 @@ def _limits(accuracy: pd.DataFrame, chosen: models.Kind) -> list[str]:
     """
     row = dict(models.by_kind(accuracy.reset_index()))[chosen].iloc[0]
     found = [
-        f"The test set has {some(row['n'], 'image')} of {some(row['patients'], 'patient')}. The "
-        f"interval of the accuracy on it is {ratio(row['high'] - row['low'])} wide, with patients "
-        "as the independent units."
+        f"The test set has {some(row['n'], 'image')} of {some(row['patients'], 'patient')}: the "
+        f"interval of the accuracy, by patient, is {ratio(row['high'] - row['low'])} wide."
     ]
     if len(accuracy) > 1:
         spread = accuracy["estimate"].max() - accuracy["estimate"].min()
         overlap = accuracy["low"].max() <= accuracy["high"].min()
         found.append(
-            f"The best and the worst of {some(len(accuracy), 'ensemble')} on the test set differ "
-            f"by {ratio(spread)}; "
+            f"Best and worst of {some(len(accuracy), 'ensemble')} on the test set differ by "
+            f"{ratio(spread)}; "
             + (
                 "the intervals of all of them overlap, so their order may be chance."
                 if overlap

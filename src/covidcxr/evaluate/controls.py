@@ -320,8 +320,8 @@ def source_limits(sources: pd.DataFrame) -> list[Limit]:
     )
     return [
         Limit(
-            "The collections differ in more than disease: area under the curve with which the "
-            f"source of an image is predicted {found}."
+            "The collections differ in more than disease: AUC with which the source of an image "
+            f"is predicted {found}."
         )
     ]
 

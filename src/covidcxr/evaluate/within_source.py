@@ -238,9 +238,8 @@ def section_of(found: pd.DataFrame, target: str, best: Kind) -> Section:
     above_chance = all(mine.loc[key, "auc_low"] > 0.5 for key in held)
     state: Literal["pass", "warning", "not run"] = "pass" if above_chance else "warning"
     limit = Limit(
-        f"On {listing(missing)} no source holds {target} and other classes: what is learned of the "
-        "disease cannot be told from what is learned of the source.",
-        first=not lines,
+        f"On {listing(missing)} no source holds {target} and other classes: disease and source "
+        "cannot be distinguished there.",
     )
     shown = summary.assign(
         AUC=interval_of(summary, "auc"),

@@ -128,9 +128,8 @@ def section_of(
         title="Examples of heat maps",
         part="explanations",
         paragraphs=(
-            "A heat map shows where a network's evidence for a class lies, coarsely. It does not "
-            "show that the evidence is disease: letters, tubes, borders and the framing of an "
-            "image light up as well.",
+            "A heat map shows coarsely where a network's evidence for a class lies, not that the "
+            "evidence is disease: letters, tubes, borders and framing light up as well.",
         ),
         figures=tuple(figures),
     )

@@ -246,8 +246,7 @@ def _limits_of_classes(manifest: pd.DataFrame, classes: list[str]) -> list[str]:
     for label, source in facts.confounded_classes(manifest).items():
         found.append(
             f"Every {label} image ({sample(sizes[label])}) comes from source {source}, and no "
-            "image of another class does: exposure, framing, markers or age typical of the source "
-            "are enough to name the class."
+            "image of another class does: what is typical of the source names the class."
         )
     views = facts.confounded_classes(manifest, "view")
     if views:
@@ -275,8 +274,8 @@ def _limits_of_synthetic(run: Run) -> list[str]:
     cyclegan, found = run.config["cyclegan"], []
     if used and not cyclegan["per_fold"]:
         found.append(
-            "The CycleGAN learned from the training images of all folds, so the out-of-fold scores "
-            f"of {listing(used)} are not independent of it; the test scores are."
+            "The CycleGAN learned from all folds: out-of-fold scores of "
+            f"{listing(used)} depend on it, test scores do not."
         )
     target = cyclegan["target_class"]
     both = run.manifest[run.manifest["label"].isin([cyclegan["source_class"], target])]

@@ -261,6 +261,7 @@ def describe(results: pd.DataFrame) -> Section:
         ident="outcomes",
         title="Outcomes",
         part="performance",
+        folded=True,
         paragraphs=(
             text,
             "This tells what these images share with the state that was written down beside them. "
