@@ -22,6 +22,8 @@ from covidcxr.report.section import Check, Section, SectionTable, write_section
 FINDINGS = ["check", "between", "image_a", "image_b", "patient_a", "patient_b", "likeness"]
 SUMMARY = ["check", "between", "compared", "found"]
 PATIENT, COPY = "patient", "copy"
+FOLDS, TRAINING, TEST = "folds", "training", "test"
+"""Sides of the run; others are external sets."""
 NAMES = {PATIENT: "patients on both sides", COPY: "images found on both sides"}
 LISTED = 50
 """Findings that the report lists at most."""
@@ -29,10 +31,10 @@ LISTED = 50
 
 def between(place_a: str, place_b: str) -> str:
     """Name the boundary that a pair of places crosses."""
-    sides = {"training" if place.startswith("fold ") else place for place in (place_a, place_b)}
-    if sides == {"training"}:
-        return "folds"
-    if sides == {"training", "test"}:
+    sides = {TRAINING if place.startswith("fold ") else place for place in (place_a, place_b)}
+    if sides == {TRAINING}:
+        return FOLDS
+    if sides == {TRAINING, TEST}:
         return "training and test"
     return " and ".join(sorted(sides))
 
@@ -159,7 +161,7 @@ def section_of(findings: pd.DataFrame, summary: pd.DataFrame) -> Section:
         )
         for boundary, rows in summary[summary["found"] > 0].groupby("between", sort=False)
     }
-    found = any({"folds", "training", "test"} & {*side.split(" and ")} for side in shared)
+    found = any({FOLDS, TRAINING, TEST} & {*side.split(" and ")} for side in shared)
     first = "" if found else "No patient and no copy of an image stands on two sides of the run."
     if shared:
         first = f"{first} {'Leakage' if found else 'Shared'}: {'; '.join(shared.values())}.".strip()

@@ -184,10 +184,7 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
     """Return the section of the report, for the results of one backbone."""
     keys = ["score", "judge", "target", "metric"]
     texts = agreement.texts_of(results, keys)
-    counts = results[results["judge"] == MODEL][["score", "target", "n", "patients"]]
-    sizes: dict[Any, Any] = {
-        (row.score, row.target): (row.n, row.patients) for row in counts.itertuples()
-    }
+    sizes = results[results["judge"] == MODEL].groupby(["score", "target"])["n"].first()
     means = results[(results["target"] == TOTAL) & (results["metric"] == "mae")]
     rows, errors, courses = [], [], []
     for score, spec in specs.items():
@@ -200,7 +197,7 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
             rows.append(
                 {
                     "score": score if target == TOTAL else f"{score}, zones",
-                    "n": sizes[score, target][0],
+                    "n": sizes[score, target],
                     "mean absolute error": texts[score, MODEL, target, "mae"],
                     "of a constant": texts[score, CONSTANT, target, "mae"],
                     "reader against reader": "; ".join(filter(None, readers)),
@@ -219,7 +216,7 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
         if (score, COURSE) in sizes:
             courses.append(
                 f"{score} {texts[score, MODEL, COURSE, 'direction']} of "
-                f"{formats.some(sizes[score, COURSE][0], 'pair')}"
+                f"{formats.some(sizes[score, COURSE], 'pair')}"
             )
     text = f"Mean absolute error: {'; '.join(errors)}."
     if courses:
