@@ -202,9 +202,7 @@ rule severity_maps:
 
 # The first score is followed over days and held against synthetic images.
 SEVERITY_OF = f"{RUN}/severity/of/{{cohort}}.csv"
-SEVERITY_KNOWN = (
-    expand(SEVERITY_OF, cohort=["manifest", "timeline"]) if SCORED else []
-)
+SEVERITY_KNOWN = expand(SEVERITY_OF, cohort=["manifest", "timeline"]) if SCORED else []
 FOLLOWED_SCORE = next(iter(SCORED), "")
 
 
