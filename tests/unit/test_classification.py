@@ -128,9 +128,9 @@ def test_recommended_is_the_network_best_out_of_fold_and_the_best_by_the_test_se
     assert table.rows[2][2] == "0.795 ± 0.007"
 
 
-@pytest.mark.parametrize(("other", "said"), [(0.75, "all of them overlap"), (0.2, "not all")])
-def test_limits_say_whether_the_order_of_models_may_be_chance(other: float, said: str):
+@pytest.mark.parametrize(("other", "said"), [(0.75, True), (0.2, False)])
+def test_limits_say_where_the_order_of_models_may_be_chance(other: float, said: bool):
     limits = section_of(accuracies(A=(0.9, 0.8), B=(0.8, other)), CLASSES).limits
     assert "30 images of 15 patients" in limits[0].text
     assert "0.150 wide" in limits[0].text
-    assert said in limits[1].text
+    assert any("may be chance" in limit.text for limit in limits) is said

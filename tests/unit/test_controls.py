@@ -210,7 +210,7 @@ def test_tables_hold_every_control_and_the_sources_of_external_films(tmp_path):
     found = read_section(tmp_path / "section.json")
     assert "VGG16 v1 has 0.800" in found.paragraphs[0]
     assert [item.title for item in found.checks] == ["Shortcuts"]
-    assert "source of an image is predicted within normal (s, t) " in found.limits[0].text
+    assert "gives its source away within normal " in found.limits[0].text
 
 
 def scored(**accuracy: float) -> pd.DataFrame:

@@ -220,13 +220,13 @@ def run(
             ident="architecture",
             title="Architecture and size",
             part="methods",
+            folded=True,
             figures=(
                 SectionFigure(
                     "fig3_architecture",
                     "The classifier: a backbone without its top, global average pooling, a dense "
                     "layer with ReLU, dropout, and a softmax over the classes.",
                     "Diagram of the classifier: backbone, pooling, dense layer, softmax.",
-                    folded=True,
                 ),
             ),
             tables=(
@@ -234,7 +234,6 @@ def run(
                     "models",
                     "Size of a single fold's model in MB of 1e6 bytes, and its parameters.",
                     table_of(sizes),
-                    folded=True,
                 ),
             ),
         ),

@@ -181,16 +181,9 @@ def _limits(accuracy: pd.DataFrame, chosen: models.Kind) -> list[str]:
         f"The test set has {some(row['n'], 'image')} of {some(row['patients'], 'patient')}: the "
         f"interval of the accuracy, by patient, is {ratio(row['high'] - row['low'])} wide."
     ]
-    if len(accuracy) > 1:
-        spread = accuracy["estimate"].max() - accuracy["estimate"].min()
-        overlap = accuracy["low"].max() <= accuracy["high"].min()
+    if len(accuracy) > 1 and accuracy["low"].max() <= accuracy["high"].min():
         found.append(
-            f"Best and worst of {some(len(accuracy), 'ensemble')} on the test set differ by "
-            f"{ratio(spread)}; "
-            + (
-                "the intervals of all of them overlap, so their order may be chance."
-                if overlap
-                else "not all of their intervals overlap."
-            )
+            f"The intervals of all {some(len(accuracy), 'ensemble')} overlap: their order may be "
+            "chance."
         )
     return found

@@ -311,8 +311,8 @@ def section_of(audit: pd.DataFrame, classes: Sequence[str]) -> Section:
         figures=(
             SectionFigure(
                 NAME,
-                "Balanced accuracy of attributes that are not the disease, and of image models, on "
-                "patients not seen in fitting; bars are 95 % intervals, the dashed line is chance.",
+                "Balanced accuracy of attributes other than the disease, and of image models, on "
+                "patients not seen in fitting (95 % intervals; dashed: chance).",
                 f"All attributes together reach an accuracy of {ratio(everything.alone)}, the best "
                 f"image model {ratio(everything.model)}.",
             ),
@@ -320,8 +320,8 @@ def section_of(audit: pd.DataFrame, classes: Sequence[str]) -> Section:
         tables=(
             SectionTable(
                 NAME,
-                "The confounding audit. 'Apart' is the balanced accuracy of separating one class "
-                "from the rest (0.5 by chance).",
+                "The confounding audit. Apart: balanced accuracy of separating one class from the "
+                "rest (0.5 by chance).",
                 table_of(audit_table(audit)),
                 folded=True,
             ),

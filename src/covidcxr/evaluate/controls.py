@@ -260,8 +260,8 @@ def section_of(
         tables=(
             SectionTable(
                 "controls",
-                "Accuracy on the test set of controls that lack the lungs, and of simple baselines "
-                "(95 % intervals, patients resampled)",
+                "Test accuracy of controls that lack the lungs, and of simple baselines (95 % "
+                "intervals by patient)",
                 table_of(
                     shown,
                     {"control": "Seen", "majority": "Most frequent class"},
@@ -315,13 +315,11 @@ def source_limits(sources: pd.DataFrame) -> list[Limit]:
     within = sources[sources["scope"].str.startswith("within") & (sources["auc"] >= TELLING)]
     if within.empty:
         return []
-    found = listing(
-        f"{row['scope']} ({row['sources']}) {ratio(row['auc'])}" for _, row in within.iterrows()
-    )
+    found = listing(f"{row['scope']} {ratio(row['auc'])}" for _, row in within.iterrows())
     return [
         Limit(
-            "The collections differ in more than disease: AUC with which the source of an image "
-            f"is predicted {found}."
+            "The collections differ in more than disease: AUC with which an image gives its "
+            f"source away {found}."
         )
     ]
 

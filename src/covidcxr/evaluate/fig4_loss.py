@@ -60,13 +60,13 @@ def run(
             ident="loss",
             title="Training",
             part="methods",
+            folded=True,
             figures=(
                 SectionFigure(
                     "fig4_loss",
                     "Training and validation loss: each fold thin, their mean thick, a mark at the "
                     "epoch whose model was kept.",
                     f"Line charts of loss against epoch for {listing(names)}.",
-                    folded=True,
                 ),
             ),
         ),

@@ -219,14 +219,14 @@ def section_of(found: pd.DataFrame, target: str, best: Kind) -> Section:
         + f"{mine.loc[(ALL, name), 'text']} over all images"
         for name in measurable
     ]
+    # The first screen has room for one set.
+    shown_first = f"Not measurable: no source holds images of {target} and of other classes."
     first = (
         f"AUC of {model_text(*best)} for {target}: {'; '.join(lines)}."
         if lines
-        else f"Not measurable: no source holds images of {target} and of other classes. Images of "
-        "both from one hospital, in the run or as an external set, would change that."
+        else f"{shown_first} Images of both from one hospital, in the run or as an external set, "
+        "would change that."
     )
-    # The first screen has room for one set.
-    shown_first = first
     rows: tuple[KeyRow, ...] = ()
     if lines:
         chosen = "test" if "test" in measurable else measurable[0]
@@ -260,14 +260,12 @@ def section_of(found: pd.DataFrame, target: str, best: Kind) -> Section:
         ),
         checks=(Check("Within source", state if lines else "not run", shown_first),),
         key_rows=rows,
-        limits=(limit,) if missing else (),
+        limits=(limit,) if lines and missing else (),
         figures=(
-            SectionFigure(
-                "within_source",
-                "AUC over all images and within one source.",
-                first,
-            ),
-        ),
+            SectionFigure("within_source", "AUC over all images and within one source.", first),
+        )
+        if lines
+        else (),
         tables=(
             SectionTable(
                 "within_source",

@@ -187,8 +187,7 @@ def section_of(rows: Sequence[Row]) -> Section:
         tables=(
             SectionTable(
                 "explanation_regions",
-                "Share of the map's energy inside the lungs (and the lesion, on phantoms), beside "
-                "the region's share of the image.",
+                "Share of the map's energy in each region, beside the region's share of the image.",
                 _region_table(rows),
                 folded=True,
             ),

@@ -42,7 +42,7 @@ def model_card(run: Run) -> Section:
             ),
             SectionTable(
                 "claim",
-                "Items of CLAIM, in short; those that only an article can answer are left out.",
+                "Items of CLAIM, in short. Those that only an article can answer are left out.",
                 Table([Column("Item"), Column("Asks"), Column("State"), Column("Answer")], claim),
                 folded=True,
             ),

@@ -56,17 +56,11 @@ METHOD_REFERENCES = (
 
 def data(run: Run) -> Section:
     """Say what was studied, how it came to be that, and what it confounds."""
-    labels = run.manifest["label"].value_counts()
-    named = listing(f"{count(labels.get(label, 0))} {label}" for label in run.classes)
     return Section(
         ident="participants",
         title="Participant flow",
         part="data",
-        paragraphs=(
-            f"{some(len(run.manifest), 'image')} of "
-            f"{some(run.manifest['patient_id'].nunique(), 'patient')} were sampled: {named}. "
-            f"{ages_text(run)}",
-        ),
+        paragraphs=(ages_text(run),),
         method=(
             "Images are sampled at random from those that meet the filters of the configuration. "
             "A file that is missing, cannot be decoded, is blank or duplicates another is set "
@@ -231,8 +225,8 @@ def data_limits(run: Run) -> list[Limit]:
     if facts.mirror_used(config):
         found.append(
             Limit(
-                f"Data or weights came from the mirror {config['mirror']}; that they equal the "
-                "pinned files was not checked."
+                f"Data or weights from the mirror {config['mirror']} were not checked against the "
+                "pinned files."
             )
         )
     if not drawn.all():
@@ -245,8 +239,8 @@ def _limits_of_classes(manifest: pd.DataFrame, classes: list[str]) -> list[str]:
     sizes = manifest["label"].value_counts()
     for label, source in facts.confounded_classes(manifest).items():
         found.append(
-            f"Every {label} image ({sample(sizes[label])}) comes from source {source}, and no "
-            "image of another class does: what is typical of the source names the class."
+            f"Every {label} image ({sample(sizes[label])}) and no other is from source {source}: "
+            "what is typical of the source names the class."
         )
     views = facts.confounded_classes(manifest, "view")
     if views:
@@ -256,8 +250,7 @@ def _limits_of_classes(manifest: pd.DataFrame, classes: list[str]) -> list[str]:
     unknown = [age["label"] for age in ages if not age["known"]]
     if unknown:
         found.append(
-            f"Ages of {listing(unknown)} images are unknown, so it cannot be checked whether the "
-            "classes differ in age."
+            f"Ages of {listing(unknown)} images are unknown; the classes may differ in age."
         )
     apart = [
         f"{a['label']} ({age_text(a)}) and {b['label']} ({age_text(b)})"
@@ -281,8 +274,7 @@ def _limits_of_synthetic(run: Run) -> list[str]:
     both = run.manifest[run.manifest["label"].isin([cyclegan["source_class"], target])]
     if used and target in facts.confounded_classes(both):
         found.append(
-            "The CycleGAN translates whatever separates its two classes; these share no source, so "
-            "that is also what is typical of each source."
+            "The CycleGAN translates whatever separates its two classes, and these share no source."
         )
     return found
 

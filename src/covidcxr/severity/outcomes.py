@@ -276,8 +276,7 @@ def describe(results: pd.DataFrame) -> Section:
         ),
         limits=(
             Limit(
-                "Outcomes are those of published images: who is imaged when, and in which view, "
-                "depends on how ill a patient is."
+                "Outcomes: who is imaged when, and in which view, depends on how ill a patient is."
             ),
         ),
         tables=(

@@ -240,8 +240,8 @@ def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
         ),
         limits=(
             Limit(
-                "Severity is learned from few readers' scores of the images of one collection; it "
-                "is no measurement for use on patients."
+                "Severity is learned from few readers' scores; it is no measurement for use on "
+                "patients."
             ),
         ),
         figures=(
