@@ -15,7 +15,7 @@ import yaml
 
 from covidcxr.config import complete, read_schema
 from covidcxr.cyclegan.cyclegan import AUGMENTED, CycleGANSettings, build_networks, make_steps
-from covidcxr.features.backbone import build_backbone, draw_weights
+from covidcxr.features.backbone import build_backbone, initialise_weights
 from covidcxr.features.features import build_extractor
 from covidcxr.runtime import configure
 
@@ -41,7 +41,7 @@ def cyclegan_step(size: int, filters: int, *, mixed: bool, xla: bool) -> Callabl
 def extraction(name: str, size: int, images: int, *, mixed: bool) -> Callable[[], None]:
     """Return one batch through a frozen backbone of random weights."""
     model = build_backbone(name, size)
-    draw_weights(model, 0)
+    initialise_weights(model, 0)
     run = build_extractor(model, "head", images, mixed).run
     batch = np.random.default_rng(0).integers(0, 256, (images, size, size, 1), np.uint8)
 

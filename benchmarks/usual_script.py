@@ -35,7 +35,7 @@ from covidcxr.classify import train
 from covidcxr.config import complete, read_schema
 from covidcxr.data.tables import MANIFEST_COLUMNS
 from covidcxr.features.augment import Transform, augmented_view, magnified
-from covidcxr.features.backbone import build_backbone, draw_weights
+from covidcxr.features.backbone import build_backbone, initialise_weights
 from covidcxr.features.features import build_extractor, extract, feature_rows
 
 SIZE = 224
@@ -208,7 +208,7 @@ def measure(
     """Time both ways by turns: wall clock and CPU, each the median of the rounds."""
     batch, batches = settings["batch_size"], BATCHES.get(name, 16)
     backbone = build_backbone(name, SIZE)
-    draw_weights(backbone, 0)
+    initialise_weights(backbone, 0)
     extractor = build_extractor(backbone, "head", 32)
     sample = noise(batches * batch)
     labels = np.arange(len(sample)) % len(CLASSES)

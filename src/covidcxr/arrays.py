@@ -71,6 +71,6 @@ def open_rows(array: str | Path, table: str | Path, rows: int) -> npt.NDArray[An
     values: npt.NDArray[Any] = np.load(array, mmap_mode="r")
     if len(values) != rows:
         raise InputError(
-            f"{array} holds {len(values)} rows but {table} lists {rows}; make both anew"
+            f"{array} holds {len(values)} rows but {table} lists {rows}; make both again"
         )
     return values

@@ -92,7 +92,7 @@ def predict(
     classes: Annotated[
         str | None,
         typer.Option(
-            help="Names of the classes, separated by commas, for models that do not tell theirs."
+            help="Names of the classes, separated by commas, for models that do not hold theirs."
         ),
     ] = None,
     severity: Annotated[

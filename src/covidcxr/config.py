@@ -342,7 +342,7 @@ def _check_scores(config: Mapping[str, Any]) -> None:
 
 
 def _check_populations(config: Mapping[str, Any]) -> None:
-    drawn_from = {
+    sampled_from = {
         label: {part["source"] for part in parts} for label, parts in config["classes"].items()
     }
     for name in {"study", "by_patient"} & set(config["populations"]):
@@ -352,11 +352,11 @@ def _check_populations(config: Mapping[str, Any]) -> None:
         )
     for name, sources in config["populations"].items():
         for source in sources:
-            if source not in set().union(*drawn_from.values()):
+            if source not in set().union(*sampled_from.values()):
                 raise InputError(
                     f"config key 'populations.{name}': no class is sampled from a source '{source}'"
                 )
-        for label, own in drawn_from.items():
+        for label, own in sampled_from.items():
             if not own & set(sources):
                 raise InputError(
                     f"config key 'populations.{name}': class '{label}' is sampled from none of "

@@ -1,6 +1,6 @@
 """Fit the estimate of where lungs lie to the boxes in ../shared; measure it on patients left out.
 
-Run from the repository's root: `python tests/real/lung_boxes.py` measures, with `--write` it also
+Run from the repository's root: `python -m tests.real.lung_boxes` measures, with `--write` it also
 writes `src/covidcxr/data/lung_boxes.npz`.
 """
 
@@ -26,13 +26,12 @@ from covidcxr.data.lung_shape import (
     box_regression,
     coarse_picture,
     estimate_boxes,
-    filled_boxes,
     lung_region,
-    overlap,
     window_around,
 )
 from covidcxr.data.sources.covid_chestxray import read_lung_boxes
 from covidcxr.seeding import generator
+from tests.unit.regions import filled_boxes, overlap
 
 COLLECTION = Path("../shared/data/covid-chestxray-dataset")
 STORED = Path("src/covidcxr/data/lung_boxes.npz")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covidcxr.features.augment import Transform, affine, augmented_view, draw_affine, magnified
+from covidcxr.features.augment import Transform, affine, augmented_view, magnified, random_affine
 from covidcxr.seeding import generator
 
 STILL: Transform = {
@@ -67,7 +67,7 @@ def test_flipped_views_are_exact_and_come_up_in_half_of_the_views(image: np.ndar
 def test_a_large_rotation_agrees_with_the_pixelwise_reference() -> None:
     smooth = (np.add.outer(np.arange(40), 2 * np.arange(40)) * 2).astype(np.uint8)
     transform: Transform = {**STILL, "rotation": 40, "width_shift": 0.2}
-    matrix = draw_affine((40, 40), transform, generator(3, "augment", "x", 5))
+    matrix = random_affine((40, 40), transform, generator(3, "augment", "x", 5))
     view = augmented_view(magnified(smooth), "x", 5, transform, 3).astype(int)
     # Linear and nearest interpolation of a ramp of slope (2, 4) differ by up to 3 grey levels.
     assert np.abs(view - warp(smooth, matrix).astype(int)).max() <= 4
@@ -89,7 +89,7 @@ def test_drawn_maps_stay_within_the_limits(
         "horizontal_flip": False,
         "vertical_flip": False,
     }
-    matrix = draw_affine((50, 80), transform, np.random.default_rng(seed))
+    matrix = random_affine((50, 80), transform, np.random.default_rng(seed))
     angle = np.rad2deg(np.arctan2(matrix[0, 1], matrix[0, 0]))
     moved = matrix @ [39.5, 24.5, 1] - [39.5, 24.5]
     assert abs(angle) <= rotation + 1e-6

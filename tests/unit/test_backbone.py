@@ -12,7 +12,7 @@ from covidcxr.errors import InputError
 from covidcxr.features.backbone import (
     build_backbone,
     cut_layer,
-    draw_weights,
+    initialise_weights,
     load_weights,
     read_summary,
     run,
@@ -82,7 +82,7 @@ def test_features_equal_those_of_keras_with_imagenet_weights(
 
 def test_gray_and_rgb_images_agree(images: np.ndarray) -> None:
     model = build_backbone("MobileNetV2", SIZE)
-    draw_weights(model, 0)
+    initialise_weights(model, 0)
     np.testing.assert_allclose(
         model.predict(images, verbose=0),
         model.predict(np.repeat(images, 3, axis=-1), verbose=0),
@@ -98,16 +98,16 @@ def test_random_weights_keep_images_apart_and_follow_the_seed(name: str) -> None
         [rng.normal(mean, 30, (SIZE, SIZE, 1)).clip(0, 255) for mean in (60, 120, 180)]
     )
     model = build_backbone(name, SIZE)
-    draw_weights(model, 0)
+    initialise_weights(model, 0)
     extractor, _ = split_backbone(model, "head")
     first = extractor.predict(images, verbose=0)
     assert np.isfinite(first).all()
     assert (first.std(axis=0) > 1e-3).mean() > 0.5
     kernel = next(x.kernel for x in model.layers if hasattr(x, "kernel"))
     before = kernel.numpy()
-    draw_weights(model, 0)
+    initialise_weights(model, 0)
     np.testing.assert_array_equal(kernel.numpy(), before)
-    draw_weights(model, 1)
+    initialise_weights(model, 1)
     assert np.abs(kernel.numpy() - before).max() > 0.01
 
 
@@ -177,7 +177,7 @@ def test_a_network_without_a_bottleneck_has_no_last_block() -> None:
 @pytest.mark.parametrize("trainable", ["head", "last_block", "all"])
 def test_the_two_parts_compose_to_the_pooled_backbone(trainable: str, images: np.ndarray) -> None:
     model = build_backbone("MobileNetV2", SIZE)
-    draw_weights(model, 0)
+    initialise_weights(model, 0)
     extractor, remainder = split_backbone(model, trainable)
     whole = model.predict(images, verbose=0).mean(axis=(1, 2))
     cached = extractor.predict(images, verbose=0)
@@ -188,7 +188,7 @@ def test_the_two_parts_compose_to_the_pooled_backbone(trainable: str, images: np
 
 def test_named_layers_are_averaged_beside_the_last_map(images: np.ndarray) -> None:
     model = build_backbone("VGG16", SIZE)
-    draw_weights(model, 0)
+    initialise_weights(model, 0)
     joined = with_layers(model, ["block3_pool", "block4_pool"])
     inner = keras.Model(
         model.input,
@@ -215,7 +215,7 @@ def test_a_backbone_with_named_layers_is_written_and_loads(
     run(None, path, made, backbone="VGG16", size=SIZE, seed=3, pooled_layers=["block4_pool"])
     summary = read_summary(made)
     plain = build_backbone("VGG16", SIZE)
-    draw_weights(plain, 3)
+    initialise_weights(plain, 3)
     loaded = keras.models.load_model(path)
     assert loaded.name == summary.name == "VGG16"
     assert summary.map == tuple(loaded.output_shape[1:])

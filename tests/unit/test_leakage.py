@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from covidcxr.data.phantoms import DIAGNOSES, draw_patient, render
+from covidcxr.data.phantoms import DIAGNOSES, render, sample_patient
 from covidcxr.data.same_image import SAME
 from covidcxr.evaluate.leakage import (
     COPY,
@@ -27,7 +27,7 @@ PLACES = ["test", "fold 0", "fold 1", "adults"]
 
 
 def films(count: int) -> np.ndarray:
-    patients = [draw_patient(3, f"p{k}", DIAGNOSES[k % 3]) for k in range(count)]
+    patients = [sample_patient(3, f"p{k}", DIAGNOSES[k % 3]) for k in range(count)]
     return np.stack([render(patient, patient.visits[0], 112).image for patient in patients])
 
 

@@ -16,16 +16,15 @@ from covidcxr.data.lung_shape import (
     FRAME,
     estimate_boxes,
     estimate_lungs,
-    filled_boxes,
     lung_region,
-    overlap,
     window_around,
 )
-from covidcxr.data.phantoms import NORMAL, draw_patient, render
+from covidcxr.data.phantoms import NORMAL, render, sample_patient
 from covidcxr.data.source import open_source
 from covidcxr.data.sources.covid_chestxray import read_lung_boxes
 from covidcxr.data.tables import MANIFEST_COLUMNS
 from covidcxr.errors import InputError
+from tests.unit.regions import filled_boxes, overlap
 
 COLLECTION = Path(__file__).parents[3] / "shared/data/covid-chestxray-dataset"
 TWO = np.array([[0.1, 0.1, 0.45, 0.8], [0.55, 0.12, 0.9, 0.85]])
@@ -185,7 +184,7 @@ def test_identical_regions_overlap_wholly_and_disjoint_ones_not_at_all():
 def test_estimate_agrees_with_phantom_masks():
     values = []
     for number in range(12):
-        patient = draw_patient(5, f"p{number}", NORMAL)
+        patient = sample_patient(5, f"p{number}", NORMAL)
         phantom = render(patient, patient.visits[0], 160)
         values.append(overlap(estimate_lungs(phantom.image), phantom.lung_mask))
     # 0.73 was measured on 90 phantoms, to which nothing was fitted.
@@ -193,7 +192,7 @@ def test_estimate_agrees_with_phantom_masks():
 
 
 def test_estimate_follows_a_change_of_framing():
-    patient = draw_patient(5, "framed", NORMAL)
+    patient = sample_patient(5, "framed", NORMAL)
     film = render(patient, patient.visits[0], 224).image
     small = cv2.resize(film, (160, 160), interpolation=cv2.INTER_AREA)
     padded = cv2.copyMakeBorder(small, 32, 32, 48, 16, cv2.BORDER_CONSTANT, value=0)

@@ -16,9 +16,9 @@ from covidcxr.data.phantoms import (
     NORMAL,
     PNEUMONIA,
     TIMELINE_PATIENT,
-    draw_patient,
     render,
     run,
+    sample_patient,
     severity,
 )
 from covidcxr.errors import InputError
@@ -28,7 +28,7 @@ SEEDS = range(4)
 
 
 def draw(seed, diagnosis, patient_id="someone", difficulty=0.5, size=SIZE):
-    patient = draw_patient(seed, patient_id, diagnosis, difficulty=difficulty)
+    patient = sample_patient(seed, patient_id, diagnosis, difficulty=difficulty)
     return patient, render(patient, patient.visits[0], size)
 
 
@@ -146,7 +146,7 @@ def test_heart_lies_on_the_viewers_right(seed):
     right, left = lungs(phantom)
     rows = np.nonzero(right & (np.arange(SIZE)[:, None] > SIZE / 2))[0]
     row = int(np.percentile(rows, 50))
-    middle = SIZE / 2 + draw_patient(seed, "someone", NORMAL).visits[0].shift[0] * SIZE / 2
+    middle = SIZE / 2 + sample_patient(seed, "someone", NORMAL).visits[0].shift[0] * SIZE / 2
     assert left[row].nonzero()[0].min() - middle > middle - right[row].nonzero()[0].max()
 
 
@@ -191,7 +191,7 @@ def test_covid_is_bilateral_peripheral_and_mostly_in_the_lower_half():
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_timeline_opacities_grow_over_days_3_7_and_9(seed):
-    patient = draw_patient(seed, f"ward-{TIMELINE_PATIENT}", COVID)
+    patient = sample_patient(seed, f"ward-{TIMELINE_PATIENT}", COVID)
     assert [visit.day for visit in patient.visits] == [3, 7, 9]
     assert {visit.view for visit in patient.visits} == {"PA"}
     phantoms = [render(patient, visit, SIZE) for visit in patient.visits]
@@ -211,7 +211,7 @@ def test_timeline_stands_in_every_collection(tmp_path):
 def test_a_mark_is_stamped_in_the_corner_of_every_image_and_names_patients_of_its_own(tmp_path):
     table, _ = collection(tmp_path, "a", {NORMAL: 2}, mark="WARD")
     assert (table.patient_id.str.startswith("ward-")).all()
-    patient = draw_patient(1, "ward-normal-000", NORMAL)
+    patient = sample_patient(1, "ward-normal-000", NORMAL)
     plain = render(patient, patient.visits[0], 64).image
     written = cv2.imread(str(tmp_path / "a/images/ward-normal-000-day00.png"), cv2.IMREAD_UNCHANGED)
     rows, columns = np.nonzero(written != plain)
@@ -222,7 +222,7 @@ def test_a_mark_is_stamped_in_the_corner_of_every_image_and_names_patients_of_it
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_anatomy_and_exposure_do_not_depend_on_the_diagnosis(seed):
-    patients = [draw_patient(seed, "someone", diagnosis, visits=3) for diagnosis in DIAGNOSES]
+    patients = [sample_patient(seed, "someone", diagnosis, visits=3) for diagnosis in DIAGNOSES]
     for other in patients[1:]:
         assert (other.age, other.sex) == (patients[0].age, patients[0].sex)
         for part, same in zip(

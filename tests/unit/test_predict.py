@@ -32,7 +32,7 @@ from covidcxr.deploy.severity import INK
 from covidcxr.errors import InputError
 from covidcxr.explain.drawing import Look
 from covidcxr.severity import severity_features
-from covidcxr.severity.regression import Films, fit
+from covidcxr.severity.regression import ScoredImages, fit
 from covidcxr.severity.severity_model import SavedSeverity
 from covidcxr.severity.zones import zone_boxes
 from tests.unit.dicom_files import radiograph, write
@@ -465,7 +465,7 @@ def severity(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras.Model(image, last).save(run / "backbones/Small.keras")
     rng = np.random.default_rng(0)
     zones = rng.uniform(0, 3, (20, 6))
-    films = Films(rng.normal(size=(20, 6, 4)), np.arange(20), zones.sum(axis=1), zones, True)
+    films = ScoredImages(rng.normal(size=(20, 6, 4)), np.arange(20), zones.sum(axis=1), zones, True)
     fitted = replace(fit(films, (0, 18), (0, 3), 1), half_width=2.0)
     file = run / "severity/Small/extent.joblib"
     file.parent.mkdir(parents=True)

@@ -26,8 +26,7 @@ def digest_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         "covidcxr/stage/used.py": USED,
         "covidcxr/deep.py": "VALUE = 1\n",
         "covidcxr/unused.py": "VALUE = 1\n",
-        "covidcxr/logs.py": "VALUE = 1\n",
-        "covidcxr/errors.py": "VALUE = 1\n",
+        **{f"covidcxr/{name}": "VALUE = 1\n" for name in provenance.PLUMBING},
         "script.py": "from covidcxr.stage.used import f\nf(1)\n",
     }
     monkeypatch.setattr(provenance, "PACKAGE", package)
@@ -64,11 +63,20 @@ def test_code_that_the_step_does_not_run_leaves_the_digest(digest_after) -> None
     assert digest_after(unused="VALUE = 2\n") == digest_after()
 
 
-def test_log_lines_and_kinds_of_errors_leave_the_digest(digest_after) -> None:
-    script = "from covidcxr import errors, logs\nlogs.VALUE\n"
+@pytest.mark.parametrize("name", provenance.PLUMBING)
+def test_what_cannot_change_a_result_leaves_the_digest(digest_after, name: str) -> None:
+    module = Path(name).with_suffix("")
+    script = f"from covidcxr.{'.'.join(module.parts)} import VALUE\n"
     assert digest_after(script=script) == digest_after(
-        script=script, logs="VALUE = 2\n", errors="VALUE = 2\n"
+        script=script, **{module.name: "VALUE = 2\n"}
     )
+
+
+def test_the_modules_that_leave_the_digest_are_those_of_logs_errors_and_downloads() -> None:
+    assert set(provenance.PLUMBING) == {
+        *("logs.py", "errors.py", "provenance.py"),
+        *("data/download.py", "data/repository.py"),
+    }
 
 
 def test_import_inside_a_function_counts(digest_after) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from covidcxr.data.decode import decode_gray
-from covidcxr.data.phantoms import DIAGNOSES, draw_patient, render
+from covidcxr.data.phantoms import DIAGNOSES, render, sample_patient
 from covidcxr.data.same_image import SAME, ImageIndex, likeness, same_images, sketch
 
 SIZE = 256
@@ -52,7 +52,7 @@ ALTERATIONS = {
 @pytest.fixture(scope="module")
 def phantoms() -> list[np.ndarray]:
     """Images of 12 patients, two visits each: alike, and not the same."""
-    patients = [draw_patient(5, f"p{k}", DIAGNOSES[k % 3], visits=2) for k in range(12)]
+    patients = [sample_patient(5, f"p{k}", DIAGNOSES[k % 3], visits=2) for k in range(12)]
     visits = [(patient, visit) for patient in patients for visit in patient.visits]
     return [render(patient, visit, SIZE).image for patient, visit in visits]
 

@@ -15,14 +15,14 @@ from sklearn.metrics import cohen_kappa_score
 from covidcxr.config import complete, read_schema
 from covidcxr.data import phantoms as phantoms_step
 from covidcxr.data.lung_shape import estimate_boxes
-from covidcxr.data.phantoms import draw_patient, render, zone_shares
+from covidcxr.data.phantoms import render, sample_patient, zone_shares
 from covidcxr.data.tables import read_manifest
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import estimate_of
 from covidcxr.report.section import read_section
 from covidcxr.severity import agreement, severity, severity_images, severity_model
-from covidcxr.severity.regression import Films, fit, half_width, out_of_fold, patient_folds
-from covidcxr.severity.scores import ScoreTable, match_films, read_scores, reference
+from covidcxr.severity.regression import ScoredImages, fit, half_width, out_of_fold, patient_folds
+from covidcxr.severity.scores import ScoreTable, match_images, read_scores, reference
 from covidcxr.severity.zones import ZONES, pool, zone_boxes, zone_features
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def test_both_public_layouts_are_read_as_they_come(tmp_path: Path) -> None:
     [
         ("c.png,8.5", "row 7: geographic_mean is '8.5', not from 0 to 8"),
         ("c.png,-1", "row 7: geographic_mean is '-1', not from"),
-        ("a.png,1", "row 7: filename 'a.png' is a film that an earlier row names"),
+        ("a.png,1", "row 7: filename 'a.png' is an image that an earlier row names"),
         (" ,1", "row 7: filename is empty"),
         ("c.png,much", "row 7: geographic_mean is 'much', not a number"),
     ],
@@ -125,13 +125,13 @@ def test_scores_find_their_films_by_key_or_name_and_others_are_left_out() -> Non
         {"key": ["x/a.png", "x/b.png", "y/b.png"], "image_id": ["s-a", "s-b", "s-b2"]}
     )
     scores = pd.DataFrame({"key": ["a.png", "x/b.png", "b.png"], "reader": "one", "zone": "total"})
-    found = match_films(scores.assign(value=[1.0, 2.0, 3.0]), candidates, "scores.csv")
+    found = match_images(scores.assign(value=[1.0, 2.0, 3.0]), candidates, "scores.csv")
     assert dict(zip(found["image_id"], found["value"], strict=True)) == {"s-a": 1.0, "s-b": 2.0}
     twice = scores.assign(key=["a.png", "x/a.png", "b.png"], value=1.0)
-    with pytest.raises(InputError, match="another row name the same film"):
-        match_films(twice, candidates, "scores.csv")
-    with pytest.raises(InputError, match="no row names a film of its source"):
-        match_films(scores.assign(key="else.png", value=1.0), candidates, "scores.csv")
+    with pytest.raises(InputError, match="another row name the same image"):
+        match_images(twice, candidates, "scores.csv")
+    with pytest.raises(InputError, match="no row names an image of its source"):
+        match_images(scores.assign(key="else.png", value=1.0), candidates, "scores.csv")
 
 
 def test_features_of_a_zone_are_the_mean_of_its_part_of_the_map() -> None:
@@ -150,13 +150,13 @@ def test_features_of_a_zone_are_the_mean_of_its_part_of_the_map() -> None:
     assert outside[0] == pytest.approx(coarse.mean((0, 1)), abs=1e-6)
 
 
-def _films(patients: int = 40, *, own_zones: bool = True, noise: float = 0.2) -> Films:
-    """Films whose zones' scores are a linear function of the zones' features, two a patient."""
+def _films(patients: int = 40, *, own_zones: bool = True, noise: float = 0.2) -> ScoredImages:
+    """Images whose zones' scores are a linear function of the zones' features, two a patient."""
     rng = np.random.default_rng(5)
     features = rng.normal(size=(2 * patients, 6, 5))
     zones = np.clip(1.5 + features[..., 0] + noise * rng.normal(size=features.shape[:2]), 0, 3)
     totals = zones.sum(axis=1) if own_zones else zones.sum(axis=1) / 2 - 1
-    return Films(features, np.repeat(np.arange(patients), 2), totals, zones, own_zones)
+    return ScoredImages(features, np.repeat(np.arange(patients), 2), totals, zones, own_zones)
 
 
 def test_zones_and_their_sum_are_learned_and_kept_in_range() -> None:
@@ -173,8 +173,10 @@ def test_a_score_of_few_films_is_learned_from_anothers_zones() -> None:
     films = _films(own_zones=False)
     few = np.where(np.arange(80) % 4 == 0, films.totals, np.nan)
     scored = np.isfinite(few)
-    helped = Films(films.features, films.patients, few, films.zones, False)
-    alone = Films(films.features, films.patients, few, None, False).take(np.flatnonzero(scored))
+    helped = ScoredImages(films.features, films.patients, few, films.zones, False)
+    alone = ScoredImages(films.features, films.patients, few, None, False).take(
+        np.flatnonzero(scored)
+    )
 
     def error(found: np.ndarray) -> float:
         return float(np.abs(found - few[scored]).mean())
@@ -190,7 +192,7 @@ def test_no_film_of_a_patient_trains_the_model_that_scores_him() -> None:
     features = np.repeat(rng.normal(size=(60, 6, 30)), 4, axis=0)
     features += 0.01 * rng.normal(size=features.shape)
     totals = np.repeat(rng.normal(size=60), 4)
-    films = Films(features, patients, totals, None, False)
+    films = ScoredImages(features, patients, totals, None, False)
     for training, held_out in patient_folds(patients, 1):
         assert not set(patients[training]) & set(patients[held_out])
     found = out_of_fold(films, (-5, 5), (0, 3), seed=1).totals
@@ -226,7 +228,7 @@ def test_a_phantoms_zones_are_covered_as_far_as_its_masks_say() -> None:
 def test_the_zones_of_phantoms_are_found_where_they_are() -> None:
     """Grey levels of the estimated zones rank images and zones as the phantoms' masks do."""
     patients = [
-        draw_patient(7, f"p{k}", ("normal", "pneumonia", "COVID-19")[k % 3], difficulty=0.2)
+        sample_patient(7, f"p{k}", ("normal", "pneumonia", "COVID-19")[k % 3], difficulty=0.2)
         for k in range(75)
     ]
     phantoms = [render(patient, patient.visits[0], 64) for patient in patients]
@@ -239,7 +241,7 @@ def test_the_zones_of_phantoms_are_found_where_they_are() -> None:
     boxes = np.stack([estimate_boxes(phantom.image) for phantom in phantoms])
     truth = np.stack([phantom.zones for phantom in phantoms])
     names = np.array([patient.patient_id for patient in patients])
-    films = Films(zone_features(maps, boxes), names, truth.sum(axis=1), truth, True)
+    films = ScoredImages(zone_features(maps, boxes), names, truth.sum(axis=1), truth, True)
     found = out_of_fold(films, (0, 6), (0, 1), seed=1)
     assert found.zones is not None
     assert stats.spearmanr(found.totals, films.totals).statistic > 0.7

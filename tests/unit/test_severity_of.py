@@ -11,7 +11,7 @@ import pytest
 
 from covidcxr.report.section import read_section
 from covidcxr.severity import severity_of, severity_synthetic
-from covidcxr.severity.regression import Films, fit
+from covidcxr.severity.regression import ScoredImages, fit
 from covidcxr.severity.severity_features import features_of
 from covidcxr.severity.severity_model import SavedSeverity
 
@@ -23,7 +23,7 @@ def test_a_scored_image_is_predicted_out_of_fold_and_others_by_the_model(tmp_pat
     network.save(tmp_path / "small.keras")
     rng = np.random.default_rng(0)
     zones = rng.uniform(0, 3, (20, 6))
-    films = Films(rng.normal(size=(20, 6, 4)), np.arange(20), zones.sum(axis=1), zones, True)
+    films = ScoredImages(rng.normal(size=(20, 6, 4)), np.arange(20), zones.sum(axis=1), zones, True)
     model = replace(fit(films, (0, 18), (0, 3), 1), half_width=2.0)
     saved = SavedSeverity("brixia", "Small", None, 32, 20, 20, model)
     joblib.dump(saved, tmp_path / "brixia.joblib")

@@ -217,6 +217,16 @@ EDITS: dict[str, tuple[str, Callable[[str], str], dict[str, int]]] = {
         lambda text: text + "\nEDITED = 1\n",
         {},
     ),
+    "the code of downloads, whose files are held against checksums": (
+        "src/covidcxr/data/download.py",
+        lambda text: text + "\nEDITED = 1\n",
+        {},
+    ),
+    "log lines and progress bars, which no result holds": (
+        "src/covidcxr/logs.py",
+        lambda text: text + "\nEDITED = 1\n",
+        {},
+    ),
     "comment in a module": (
         "src/covidcxr/classify/train.py",
         lambda text: text + "\n# a comment\n",

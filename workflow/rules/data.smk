@@ -146,11 +146,11 @@ rule external:
 
 rule images:
     input:
-        table=f"{RUN}/data/{{cohort}}.csv",
+        table=f"{RUN}/data/{{name}}.csv",
     output:
-        images=update(f"{RUN}/images/{{cohort}}.npy"),
+        images=update(f"{RUN}/images/{{name}}.npy"),
     wildcard_constraints:
-        cohort=r"manifest|timeline|severity|external/\w+",
+        name=r"manifest|timeline|severity|external/\w+",
     threads: 2
     resources:
         **job(2000, 30),
@@ -158,7 +158,7 @@ rule images:
         size=config["image_size"],
         step=step("data/images"),
     message:
-        "Decoding the images of {wildcards.cohort}.csv"
+        "Decoding the images of {wildcards.name}.csv"
     script:
         "../scripts/run.py"
 

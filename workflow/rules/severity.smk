@@ -201,8 +201,8 @@ rule severity_maps:
 
 
 # The first score is followed over days and held against synthetic images.
-SEVERITY_OF = f"{RUN}/severity/of/{{cohort}}.csv"
-SEVERITY_KNOWN = expand(SEVERITY_OF, cohort=["manifest", "timeline"]) if SCORED else []
+SEVERITY_OF = f"{RUN}/severity/of/{{name}}.csv"
+SEVERITY_KNOWN = expand(SEVERITY_OF, name=["manifest", "timeline"]) if SCORED else []
 FOLLOWED_SCORE = next(iter(SCORED), "")
 
 
@@ -211,20 +211,20 @@ rule severity_of:
         lung_boxes,
         backbone=f"{RUN}/backbones/{SEVERITY_BACKBONES[0]}.keras",
         model=f"{RUN}/severity/{SEVERITY_BACKBONES[0]}/{FOLLOWED_SCORE}.joblib",
-        images=f"{RUN}/images/{{cohort}}.npy",
-        table=f"{RUN}/data/{{cohort}}.csv",
+        images=f"{RUN}/images/{{name}}.npy",
+        table=f"{RUN}/data/{{name}}.csv",
         predictions=f"{RUN}/severity/{SEVERITY_BACKBONES[0]}/{FOLLOWED_SCORE}.csv",
     output:
         severities=update(SEVERITY_OF),
     wildcard_constraints:
-        cohort="manifest|timeline|synthetic",
+        name="manifest|timeline|synthetic",
     threads: THREADS
     resources:
         **job(4000, 60, gpu=1),
     params:
         step=step("severity/severity_of"),
     message:
-        "Severity of the images of {wildcards.cohort}.csv"
+        "Severity of the images of {wildcards.name}.csv"
     script:
         "../scripts/run.py"
 
@@ -233,8 +233,8 @@ rule severity_synthetic:
     input:
         manifest=f"{RUN}/data/manifest.csv",
         synthetic=f"{RUN}/data/synthetic.csv",
-        of_manifest=SEVERITY_OF.format(cohort="manifest"),
-        of_synthetic=SEVERITY_OF.format(cohort="synthetic"),
+        of_manifest=SEVERITY_OF.format(name="manifest"),
+        of_synthetic=SEVERITY_OF.format(name="synthetic"),
     output:
         table=table("severity_synthetic", "Severity of synthetic images"),
         section=section("severity_synthetic", when=SCORED and SYNTHETIC),

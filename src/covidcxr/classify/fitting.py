@@ -106,7 +106,7 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Part:
+class TrainingImages:
     """Images of one bank that train; `ahead` shifts the views they are seen in by epochs."""
 
     bank: Bank
@@ -172,7 +172,7 @@ def train_fold(
     """
     table, classes, real = material.table, material.classes, material.real
     trains, validation, test = divide(table, classes, fold)
-    parts = [Part(real, trains)]
+    parts = [TrainingImages(real, trains)]
     if material.made is not None and material.synthetic is not None:
         usable = usable_synthetic(
             material.made,
@@ -182,10 +182,10 @@ def train_fold(
             classes=classes,
         )
         if arm.synthetic:
-            parts.append(Part(material.synthetic, usable))
+            parts.append(TrainingImages(material.synthetic, usable))
         if arm.copied:
             copied = copies(trains, usable, generator(seed, *name, "copy"))
-            parts += [Part(real, sample, ahead) for ahead, sample in enumerate(copied, 1)]
+            parts += [TrainingImages(real, sample, ahead) for ahead, sample in enumerate(copied, 1)]
     parts = [part for part in parts if part.sample.ids]
     reference = None
     if training.normalize_features:
@@ -229,7 +229,7 @@ def train_fold(
 
 
 def copies(training: Sample, usable: Sample, rng: np.random.Generator) -> list[Sample]:
-    """Draw real training images to be taken more than once, as many as synthetic ones would join.
+    """Sample real training images to be taken more than once, as many as synthetic ones would join.
 
     Parameters
     ----------
@@ -247,13 +247,13 @@ def copies(training: Sample, usable: Sample, rng: np.random.Generator) -> list[S
     rounds: list[list[int]] = []
     for label, wanted in zip(*np.unique(usable.classes, return_counts=True), strict=True):
         own = np.flatnonzero(training.classes == label)
-        drawn: list[int] = []
-        while len(drawn) < wanted:
-            drawn += rng.permutation(own)[: wanted - len(drawn)].tolist()
-        for number, start in enumerate(range(0, len(drawn), len(own))):
+        sampled: list[int] = []
+        while len(sampled) < wanted:
+            sampled += rng.permutation(own)[: wanted - len(sampled)].tolist()
+        for number, start in enumerate(range(0, len(sampled), len(own))):
             if number == len(rounds):
                 rounds.append([])
-            rounds[number] += drawn[start : start + len(own)]
+            rounds[number] += sampled[start : start + len(own)]
     return [Sample([training.ids[row] for row in rows], training.classes[rows]) for rows in rounds]
 
 

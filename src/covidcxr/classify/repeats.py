@@ -2,7 +2,7 @@
 
 What is repeated: the division of the training images into folds, the head's first weights, the
 order of batches, dropout, and which images are copied. What is not: test set, CycleGAN, synthetic
-images, augmented views. The CycleGAN has seen the training images, so another test set drawn from
+images, augmented views. The CycleGAN has seen the training images, so another test set sampled from
 them would favour the synthetic images.
 """
 
@@ -125,7 +125,7 @@ def run(
                     predicted.append(train_head(own, arm, k, plan, own_seed, name))
                     bar.update()
                 parts.append(
-                    pooled(pd.concat(predicted), divided, classes).assign(
+                    mean_over_folds(pd.concat(predicted), divided, classes).assign(
                         repeat=repeat, arm=arm.name
                     )
                 )
@@ -160,7 +160,9 @@ def train_head(
     return train_fold(material, arm, fold, training, remainder, seed, name).predictions
 
 
-def pooled(predictions: pd.DataFrame, table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+def mean_over_folds(
+    predictions: pd.DataFrame, table: pd.DataFrame, classes: Sequence[str]
+) -> pd.DataFrame:
     """Average the folds' predictions of each image: a test image has one of every fold.
 
     Parameters

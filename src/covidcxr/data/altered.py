@@ -1,4 +1,4 @@
-"""Films from which what a radiologist would read is taken away, for the shortcut controls."""
+"""Images from which what a radiologist would read is taken away, for the shortcut controls."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -3,7 +3,7 @@
 Patients with the same number of images of each class are interchangeable, so the program's
 variables count patients of one *signature* (images per class) instead of naming patients. However
 many patients there are, their signatures are few, and the program stays small. Which patients of a
-signature are taken is then drawn at random.
+signature are taken is then sampled at random.
 
 Each problem is solved in two stages. The first finds the class counts nearest to those asked. The
 second keeps that optimum and asks for the representative solution: of every signature the share
@@ -27,7 +27,7 @@ NODE_LIMIT = 2000
 solution on a slow machine."""
 
 TIME_LIMIT = 120.0
-"""Seconds after which a stage is stopped whatever the nodes; told in a warning."""
+"""Seconds after which a stage is stopped whatever the nodes; a warning says so."""
 
 REPRESENTATIVE_GAP = 0.02
 """Relative gap at which the second stage (how representative the draw is) may stop; the first stage
@@ -96,7 +96,7 @@ def choose_groups(
     chosen = {
         group
         for members, number in zip(found.members, take, strict=True)
-        for group in _draw(members, rng)[:number]
+        for group in _shuffled(members, rng)[:number]
     }
     for name, reached, asked in zip(counts.columns, found.counts.T @ take, target, strict=True):
         if reached != asked:
@@ -144,7 +144,7 @@ def partition_groups(
     fold_of: dict[Hashable, int] = {}
     for members, numbers in zip(found.members, take, strict=True):
         fold_of.update(
-            zip(_draw(members, rng), np.repeat(np.arange(folds), numbers).tolist(), strict=True)
+            zip(_shuffled(members, rng), np.repeat(np.arange(folds), numbers).tolist(), strict=True)
         )
     for name, reached in zip(counts.columns, found.counts.T @ take, strict=True):
         low, high = _even_range(int(reached.sum()), folds)
@@ -250,7 +250,7 @@ def _weights(found: Signatures) -> Floats:
 
     Images, so that leaving out one patient of three images is worth as much as three of one; the
     root of the number of groups, so that common signatures absorb what must deviate and rare ones
-    stay as drawn.
+    stay as sampled.
     """
     return np.maximum(found.counts.sum(axis=1), 1) / np.sqrt(np.maximum(found.sizes, 1))
 
@@ -259,7 +259,7 @@ def _round_systematically(values: Floats, rng: np.random.Generator) -> Integers:
     """Round each value up or down so that it keeps its expectation and the running sum its value.
 
     Systematic sampling: signatures that follow one another (same class, one image more) make up for
-    each other's rounding. So rare ones are drawn by chance, and the class counts still come out.
+    each other's rounding. So rare ones are sampled by chance, and the class counts still come out.
     """
     ends = np.floor(np.cumsum(values) + rng.random())
     return np.diff(ends, prepend=0).astype(np.int64)
@@ -335,5 +335,5 @@ def _solve(problem: pulp.LpProblem, *, gap: float) -> bool:
     return problem.sol_status == pulp.LpSolutionOptimal
 
 
-def _draw(members: list[Hashable], rng: np.random.Generator) -> list[Hashable]:
+def _shuffled(members: list[Hashable], rng: np.random.Generator) -> list[Hashable]:
     return [members[i] for i in rng.permutation(len(members))]

@@ -175,7 +175,7 @@ def download(url: str, path: str | Path, *, check: Checksum | None = None, expec
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = Part(path)
+    part = Arrived(path)
     for last in (False, True):
         _transfer(url, part)
         problem = content_problem(part.file, expect, check)
@@ -191,7 +191,7 @@ def download(url: str, path: str | Path, *, check: Checksum | None = None, expec
         log.warning("%s: %s; fetching it again", url, problem)
 
 
-class Part:
+class Arrived:
     """The piece of a file that has arrived, `<path>.part`, and the version of the file it is of."""
 
     def __init__(self, path: Path) -> None:
@@ -236,7 +236,7 @@ class _TransientError(Exception):
         self.wait = wait
 
 
-def _transfer(url: str, part: Part) -> None:
+def _transfer(url: str, part: Arrived) -> None:
     """Bring all of `url` into `part`, over as many attempts as it takes while bytes are gained."""
     failures, furthest = 0, part.size
     while True:
@@ -257,7 +257,7 @@ def _transfer(url: str, part: Part) -> None:
             time.sleep(wait)
 
 
-def _continue(url: str, part: Part) -> None:
+def _continue(url: str, part: Arrived) -> None:
     """Ask once for what `part` lacks of `url`, and append it."""
     origin = part.origin
     if origin.get("url") != url or not part.size:
@@ -284,7 +284,7 @@ def _continue(url: str, part: Part) -> None:
         raise _TransientError(f"{part.size} of {sent['total']} bytes arrived")
 
 
-def _append(response: requests.Response, part: Part, total: str) -> None:
+def _append(response: requests.Response, part: Arrived, total: str) -> None:
     size = int(total) if total else None
     with (
         part.file.open("ab") as file,

@@ -75,7 +75,7 @@ def _content(file: Path, remembered: dict[str, list[int | str]]) -> str:
             digest = hashlib.file_digest(
                 content, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)
             ).hexdigest()
-    # Whatever hinders here is told when the file is read for good.
+    # Whatever hinders here is said when the file is read for good.
     except (OSError, ValueError) as error:
         return f"{MISSING} {type(error).__name__}"
     if time.time_ns() - stat.st_mtime_ns > RACY_NANOSECONDS:

@@ -1,4 +1,4 @@
-"""All images of a cohort decoded once, into one array on disk."""
+"""All images of a table decoded once, into one array on disk."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ IN_FLIGHT = 1024
 
 
 def run(table: str | Path, images: str | Path, *, size: int, threads: int | None = None) -> None:
-    """Decode the images of a cohort table into one `.npy` file.
+    """Decode the images of a table into one `.npy` file.
 
     Images go to the file in their order as they are decoded, so memory does not grow with their
     number.

@@ -1,16 +1,16 @@
 """Where the lungs lie on a frontal radiograph, estimated from the picture.
 
 The boxes around the two lungs are a linear (ridge) regression on the coarse picture, in two stages:
-the first reads the whole film, the second reads it cropped to what the first found, so that
-children's films, which show the body down to the hips, and films that the chest fills look alike to
-it. In each box stands the outline of a lung. That gives a region for controls and for shares of
+the first reads the whole image, the second reads it cropped to what the first found, so that images
+of children, which show the body down to the hips, and images that the chest fills look alike to it.
+In each box stands the outline of a lung. That gives a region for controls and for shares of
 attention, opaque lungs included, which a threshold on darkness would leave out; it is no
 segmentation to measure lungs by.
 
 The coefficients (`lung_boxes.npz`) were fitted by `tests/real/lung_boxes.py` to the boxes that
 radiologists drew on the COVID-19 Image Data Collection (CC BY 4.0,
 github.com/GeneralBlockchain/covid-19-chest-xray-lung-bounding-boxes-dataset) and to moved, scaled
-and mirrored copies of these films; how well they do on patients left out stands in docs/audits.md.
+and mirrored copies of these images; how well they do on patients left out stands in docs/audits.md.
 """
 
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ FRAME = (0.12, 0.10, 0.88, 0.84)
 ROUNDS = 2
 """How often the second stage is applied."""
 
-# Outlines in a lung's box: x from lateral 0 to medial 1, y from apex 0 to base 1. Drawn after the
-# films: apex, lateral wall, costophrenic angle, dome of the diaphragm, mediastinum; the second with
-# the heart's bay.
+# Outlines in a lung's box: x from lateral 0 to medial 1, y from apex 0 to base 1. Drawn after
+# images: apex, lateral wall, costophrenic angle, dome of the diaphragm, mediastinum; the second
+# with the heart's bay.
 _LATERAL = (
     (0.66, 0.0),
     (0.46, 0.03),
@@ -69,7 +69,7 @@ class BoxRegression:
     Attributes
     ----------
     whole, cropped
-        float64 [1 + COARSE * COARSE, 8]: intercepts first; to the boxes of one film, flat.
+        float64 [1 + COARSE * COARSE, 8]: intercepts first; to the boxes of one image, flat.
     """
 
     whole: Floats
@@ -87,7 +87,7 @@ def box_regression() -> BoxRegression:
 def coarse_picture(image: Picture) -> Floats:
     """Return what the regression reads of a picture.
 
-    Local contrast is evened out (CLAHE; Zuiderveld, Graphics Gems IV, 1994), since films differ in
+    Local contrast is evened out (CLAHE; Zuiderveld, Graphics Gems IV, 1994), since images differ in
     exposure more than lungs do.
 
     Returns
@@ -156,7 +156,7 @@ def estimate_boxes(image: Picture, regression: BoxRegression | None = None) -> B
     Parameters
     ----------
     image
-        uint8 [size, size], a frontal film stretched to a square.
+        uint8 [size, size], a frontal image stretched to a square.
     regression
         Coefficients; those of the package by default.
     """
@@ -200,24 +200,3 @@ def lung_region(boxes: Boxes, size: int) -> Mask:
         points = np.round((np.stack([x, y], axis=1) * size - 0.5) * 16).astype(np.int32)
         cv2.fillPoly(canvas, [points], 1, shift=4)
     return canvas.astype(bool)
-
-
-def filled_boxes(boxes: Boxes, size: int) -> Mask:
-    """Fill boxes (float64 [n, 4], shares of the sides): the pixels whose centres lie in one.
-
-    Returns
-    -------
-    bool [size, size].
-    """
-    centre = (np.arange(size) + 0.5) / size
-    region = np.zeros((size, size), bool)
-    for left, top, right, bottom in boxes:
-        rows, columns = (centre >= top) & (centre < bottom), (centre >= left) & (centre < right)
-        region |= rows[:, None] & columns[None, :]
-    return region
-
-
-def overlap(a: Mask, b: Mask) -> float:
-    """Return intersection over union of two regions (Jaccard); 1 where both are empty."""
-    union = np.count_nonzero(a | b)
-    return float(np.count_nonzero(a & b) / union) if union else 1.0

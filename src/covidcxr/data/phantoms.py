@@ -31,7 +31,7 @@ DIAGNOSES = (NORMAL, PNEUMONIA, COVID)
 TIMELINE_PATIENT = "timeline"
 TIMELINE_SEVERITY = {3: 0.3, 7: 0.6, 9: 0.9}
 VISITS = (1, 2, 1, 1, 3, 1, 1)  # images of the first, second, ... patient of a diagnosis, repeated
-VIEWS = ("AP", "AP", "AP", "AP Supine", "PA")  # drawn with equal chances
+VIEWS = ("AP", "AP", "AP", "AP Supine", "PA")  # sampled with equal chances
 LICENSE = "CC0-1.0"
 
 RIGHT, LEFT = -1, 1  # the patient's; sign of x
@@ -153,10 +153,10 @@ class Patient:
     visits: tuple[Visit, ...]
 
 
-def draw_patient(
+def sample_patient(
     seed: int, patient_id: str, diagnosis: str, *, visits: int = 1, difficulty: float = 0.5
 ) -> Patient:
-    """Draw a patient.
+    """Sample a patient.
 
     Anatomy and visits come from `seed` and `patient_id`, whatever the diagnosis: how an image was
     taken tells nothing about it.
@@ -187,8 +187,8 @@ def draw_patient(
     rng = generator(seed, "phantom", patient_id)
     age = int(np.clip(rng.normal(55, 17), 18, 92))
     sex = str(rng.choice(["F", "M"]))
-    anatomy = _draw_anatomy(rng, age, sex)
-    lesions = _draw_lesions(
+    anatomy = _sample_anatomy(rng, age, sex)
+    lesions = _sample_lesions(
         generator(seed, "phantom", patient_id, "lesions"), diagnosis, difficulty
     )
     timeline = patient_id.endswith(TIMELINE_PATIENT)
@@ -200,14 +200,14 @@ def draw_patient(
         gaps = generator(seed, "phantom", patient_id, "days").integers(2, 7, visits)
         days = [int(day) for day in np.cumsum(gaps) - gaps[0]]
     views = ["PA"] if timeline else VIEWS
-    drawn = [
-        _draw_visit(generator(seed, "phantom", patient_id, "visit", day), day, views, difficulty)
+    taken = [
+        _sample_visit(generator(seed, "phantom", patient_id, "visit", day), day, views, difficulty)
         for day in days
     ]
-    return Patient(patient_id, diagnosis, age, sex, anatomy, lesions, tuple(drawn))
+    return Patient(patient_id, diagnosis, age, sex, anatomy, lesions, tuple(taken))
 
 
-def _draw_anatomy(rng: np.random.Generator, age: int, sex: str) -> Anatomy:
+def _sample_anatomy(rng: np.random.Generator, age: int, sex: str) -> Anatomy:
     female = sex == "F"
     width = rng.normal(0.77, 0.03)
     apex = rng.normal(-0.8, 0.03)
@@ -227,7 +227,7 @@ def _draw_anatomy(rng: np.random.Generator, age: int, sex: str) -> Anatomy:
         clavicle=rng.normal(-0.73, 0.035),
         markings=rng.uniform(0.6, 1.6),
         gas=rng.uniform(0.0, 0.8),
-        vessels=np.concatenate([_draw_vessels(rng, side, width) for side in (RIGHT, LEFT)]),
+        vessels=np.concatenate([_sample_vessels(rng, side, width) for side in (RIGHT, LEFT)]),
         textures=np.stack([_noise(rng, 256, sigma) for sigma in (16, 6, 1.6)]),
     )
 
@@ -238,7 +238,7 @@ def _noise(rng: np.random.Generator, size: int, sigma: float) -> Array:
     return (field - field.mean()) / field.std()
 
 
-def _draw_vessels(rng: np.random.Generator, side: int, width: float) -> Array:
+def _sample_vessels(rng: np.random.Generator, side: int, width: float) -> Array:
     """Return a branching tree from the hilum outwards, rows of x0, y0, x1, y1, width."""
     hilum = np.array([0.16, 0.0 if side == RIGHT else -0.05])
     angles = np.radians(np.linspace(-75, 80, 11) + rng.normal(0, 6, 11))  # from lateral, downwards
@@ -261,7 +261,7 @@ def _draw_vessels(rng: np.random.Generator, side: int, width: float) -> Array:
     return np.array(rows)
 
 
-def _draw_lesions(rng: np.random.Generator, diagnosis: str, difficulty: float) -> Lesions:
+def _sample_lesions(rng: np.random.Generator, diagnosis: str, difficulty: float) -> Lesions:
     contrast = max(1 - difficulty * rng.uniform(0.4, 1.2), 0.05)
     no_patches = np.empty((0, 6))
     if diagnosis == NORMAL:
@@ -284,7 +284,7 @@ def _draw_lesions(rng: np.random.Generator, diagnosis: str, difficulty: float) -
     return Lesions(0.15 + 0.85 * rng.beta(1.7, 1.7), contrast, "", np.array(patches))
 
 
-def _draw_visit(
+def _sample_visit(
     rng: np.random.Generator, day: int, views: Sequence[str], difficulty: float
 ) -> Visit:
     view = str(rng.choice(views))
@@ -316,7 +316,7 @@ def render(patient: Patient, visit: Visit, size: int) -> Phantom:
     Parameters
     ----------
     patient, visit
-        From `draw_patient`.
+        From `sample_patient`.
     size : int
         Side of the image in pixels.
     """
@@ -717,7 +717,7 @@ def _collimate(image: NDArray[np.uint8], visit: Visit) -> NDArray[np.uint8]:
 
 
 def stamp(image: NDArray[np.uint8], mark: str) -> NDArray[np.uint8]:
-    """Return the image with white text in its upper left corner, as a ward stamps its films.
+    """Return the image with white text in its upper left corner, as a ward stamps its images.
 
     A shortcut that is planted: it tells the source and nothing of the lungs.
     """
@@ -737,11 +737,11 @@ def _patients(
         for index in range(count):
             patient_id = f"{prefix}{diagnosis.lower()}-{index:03d}"
             visits = VISITS[index % len(VISITS)]
-            patient = draw_patient(
+            patient = sample_patient(
                 seed, patient_id, diagnosis, visits=visits, difficulty=difficulty
             )
             yield from ((patient, visit) for visit in patient.visits)
-    patient = draw_patient(seed, prefix + TIMELINE_PATIENT, COVID, difficulty=difficulty)
+    patient = sample_patient(seed, prefix + TIMELINE_PATIENT, COVID, difficulty=difficulty)
     yield from ((patient, visit) for visit in patient.visits)
 
 

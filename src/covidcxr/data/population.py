@@ -31,7 +31,7 @@ def run(
     sources
         Sources whose training images belong to the population; None for all of them.
     folds
-        Divide the training images anew by patient into so many folds; None keeps the run's.
+        Divide the training images again by patient into so many folds; None keeps the run's.
 
     Raises
     ------

@@ -32,7 +32,7 @@ FOLDS = 5
 TREES = 100
 LEAF = 5
 """Images in a leaf at least: leaves of one image would learn images by heart."""
-TELLS = 0.95
+SEPARATES = 0.95
 """Balanced accuracy from which one attribute is said to separate a class from the rest."""
 
 SINGLE: dict[str, tuple[str, ...]] = {
@@ -162,7 +162,7 @@ def patient_folds(labels: Integers, patients: Texts, seed: int) -> Integers:
     """
     fewest = int(pd.Series(patients).groupby(labels).nunique().min())
     if fewest < 2:
-        raise InputError("confounding audit: a class has one patient only; draw more patients")
+        raise InputError("confounding audit: a class has one patient only; sample more patients")
     splitter = StratifiedGroupKFold(
         min(FOLDS, fewest), shuffle=True, random_state=integer_seed(seed, "confounding", "folds")
     )
@@ -352,7 +352,7 @@ def at_most(value: float) -> str:
 def separating(audit: pd.DataFrame, label: str) -> pd.DataFrame:
     """Return the attributes that alone separate a class from the rest, the best first."""
     column = f"apart_{label}"
-    singles = audit[(audit["kind"] == "attribute") & (audit[column] >= TELLS)]
+    singles = audit[(audit["kind"] == "attribute") & (audit[column] >= SEPARATES)]
     return singles.sort_values(column, ascending=False, kind="stable")
 
 

@@ -43,7 +43,7 @@ PENALTY = 0.01
 FOLDS = 5
 MUCH = 0.5
 """Share of the network's gain over the most frequent class from which a control is a warning."""
-TELLING = 0.9
+GIVEN_AWAY = 0.9
 """Area under the curve from which the report warns that an image gives its source away."""
 NAMES = {
     WHOLE: "the whole image",
@@ -312,7 +312,7 @@ def check(blind: pd.DataFrame, best: float, model: str) -> Check:
 
 def source_limits(sources: pd.DataFrame) -> list[Limit]:
     """Return a limit where an image gives its source away within a class."""
-    within = sources[sources["scope"].str.startswith("within") & (sources["auc"] >= TELLING)]
+    within = sources[sources["scope"].str.startswith("within") & (sources["auc"] >= GIVEN_AWAY)]
     if within.empty:
         return []
     found = listing(f"{row['scope']} {ratio(row['auc'])}" for _, row in within.iterrows())

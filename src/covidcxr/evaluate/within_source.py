@@ -1,6 +1,6 @@
-"""How well a class is told from the others with the source of the images held fixed.
+"""How well a class is distinguished from the others with the source of the images held fixed.
 
-Between collections a model can tell classes apart by what tells the collections apart. Here only
+Between collections a model can distinguish classes by what distinguishes the collections. Here only
 pairs of images of one source count, or of one site, or of one source and view. The area under the
 ROC curve (AUC) is the share of pairs, one image of the class and one of another, in which the image
 of the class has the higher probability. The same share for decisions (predicted as the class or
@@ -76,7 +76,7 @@ def run(
     table
         CSV to write, see `within_sources`.
     target
-        The class told from the others.
+        The class distinguished from the others.
     """
     images = pd.concat([read_manifest(path) for path in tables], ignore_index=True)
     places = images[["image_id", "source", "site", "view"]].drop_duplicates("image_id")
@@ -97,7 +97,7 @@ def within_sources(predictions: pd.DataFrame, target: str, seed: int) -> pd.Data
     predictions
         What `read_predictions` returns, with the source, site and view of each image ("" unknown).
     target
-        The class told from all others.
+        The class distinguished from all others.
 
     Returns
     -------

@@ -31,8 +31,8 @@ class Transform(TypedDict, total=False):
     function: str | None
 
 
-def draw_affine(shape: tuple[int, int], transform: Transform, rng: np.random.Generator) -> Floats:
-    """Draw a random affine map of an image, uniform within the limits of `transform`.
+def random_affine(shape: tuple[int, int], transform: Transform, rng: np.random.Generator) -> Floats:
+    """Return a random affine map of an image, uniform within the limits of `transform`.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def augmented_view(fine: Grey, image_id: str, view: int, transform: Transform, s
     whatever other images there are. Beyond the border the nearest pixel is repeated.
 
     Pixels are taken from the magnified image by cubic interpolation. Linear interpolation of the
-    image itself blurs, and a network sees that: on 160 of the study's real films it moved the mean
+    image itself blurs, and a network sees that: on 160 of the study's real images it moved the mean
     of EfficientNetB0's pooled features by 0.97 of their standard deviation, cubic by 0.32, Lanczos'
     by 0.18, this by 0.15, so that a head trained on views fits the unaugmented images that it is
     tested on. It takes a third of the time of Lanczos'.
@@ -144,7 +144,7 @@ def augmented_view(fine: Grey, image_id: str, view: int, transform: Transform, s
     uint8 [height, width]
     """
     height, width = fine.shape[0] // 2, fine.shape[1] // 2
-    matrix = draw_affine((height, width), transform, generator(seed, "augment", image_id, view))
+    matrix = random_affine((height, width), transform, generator(seed, "augment", image_id, view))
     warped = cv2.warpAffine(
         fine,
         2 * cv2.invertAffineTransform(matrix),

@@ -105,10 +105,10 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
         raise InputError(f"weight file {path} of {model.name} holds NaN in {broken[0]}; {advice}")
 
 
-def draw_weights(model: keras.Model, seed: int) -> None:
+def initialise_weights(model: keras.Model, seed: int) -> None:
     """Give a backbone random weights that carry an image through to its last layer.
 
-    Kernels are drawn from He et al.'s normal distribution (2015), biases are 0. Each batch
+    Kernels are sampled from He et al.'s normal distribution (2015), biases are 0. Each batch
     normalisation gets the statistics of its input on smoothed noise images, as otherwise features
     grow or fade by orders of magnitude with depth; the input normalisation gets ImageNet's.
     """
@@ -271,7 +271,7 @@ def run(
     if weights:
         load_weights(model, weights)
     else:
-        draw_weights(model, seed)
+        initialise_weights(model, seed)
     model = with_layers(model, pooled_layers)
     with atomic(network) as temporary:
         model.save(temporary)

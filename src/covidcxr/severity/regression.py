@@ -1,13 +1,13 @@
 """Regression of readers' scores on features of the lungs' zones.
 
 A zone's score is learned from the features of that zone, those of both lungs, and its level, so
-that every film with zone scores gives six examples; the score of a film is the sum over its zones.
-A score that was read of whole films is learned from the mean of the zones, or, where another score
+that every image with zone scores gives six examples; the score of an image is the sum over zones.
+A score that was read of whole images is learned from the mean of the zones, or, where another score
 has zones, from that one's prediction: what both measure is one disease, and the zones are the
 richer teacher.
 
 Bayesian ridge regression (MacKay DJC. Bayesian interpolation. Neural Comput 4, 415 (1992)) finds
-its penalty by the evidence of the training films alone, so cross-validation by patient is nested
+its penalty by the evidence of the training images alone, so cross-validation by patient is nested
 without an inner search.
 """
 
@@ -32,8 +32,8 @@ COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
-class Films:
-    """Films with what was read of them; NaN where it was not.
+class ScoredImages:
+    """Images with what was read of them; NaN where it was not.
 
     Attributes
     ----------
@@ -56,16 +56,16 @@ class Films:
     zones: Floats | None
     own_zones: bool
 
-    def take(self, rows: npt.NDArray[np.intp]) -> "Films":
-        """Return some of the films."""
+    def take(self, rows: npt.NDArray[np.intp]) -> "ScoredImages":
+        """Return some of the images."""
         zones = None if self.zones is None else self.zones[rows]
         kept = self.features[rows], self.patients[rows], self.totals[rows]
-        return Films(*kept, zones, self.own_zones)
+        return ScoredImages(*kept, zones, self.own_zones)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Scores of films: `totals` [n] and `zones` [n, 6]; the latter None without zone scores."""
+    """Scores of images: `totals` [n] and `zones` [n, 6]; the latter None without zone scores."""
 
     totals: Floats
     zones: Floats | None
@@ -95,7 +95,7 @@ class SeverityModel:
     half_width: float = float("nan")
 
     def predict(self, features: Reals) -> Prediction:
-        """Score films by their features [n, 6, channels]."""
+        """Score images by their features [n, 6, channels]."""
         if self.zones is None:
             assert self.whole is not None
             totals = self.whole.predict(lungs(features))
@@ -153,7 +153,7 @@ def regression() -> Pipeline:
 
 
 def patient_folds(patients: Values, seed: int) -> list[tuple[npt.NDArray[np.intp], ...]]:
-    """Divide films into five folds, or as many as there are patients: (training, held out) rows.
+    """Divide images into five folds, or as many as there are patients: (training, held out) rows.
 
     Raises
     ------
@@ -168,58 +168,58 @@ def patient_folds(patients: Values, seed: int) -> list[tuple[npt.NDArray[np.intp
 
 
 def fit(
-    films: Films, limits: tuple[float, float], zone_limits: tuple[float, float], seed: int
+    images: ScoredImages, limits: tuple[float, float], zone_limits: tuple[float, float], seed: int
 ) -> SeverityModel:
-    """Fit a model; films without a score help where they have zones.
+    """Fit a model; images without a score help where they have zones.
 
     Parameters
     ----------
     seed
-        Of the folds in which predicted zones are made for the films that a score is learned from.
+        Of the folds in which predicted zones are made for the images that a score is learned from.
 
     Raises
     ------
     InputError
         There are fewer than three patients.
     """
-    known = np.isfinite(films.totals)
-    if films.zones is None:
-        whole = regression().fit(lungs(films.features[known]), films.totals[known])
+    known = np.isfinite(images.totals)
+    if images.zones is None:
+        whole = regression().fit(lungs(images.features[known]), images.totals[known])
         return SeverityModel(limits, zone_limits, None, whole)
-    zones = fit_zones(films)
-    if films.own_zones:
+    zones = fit_zones(images)
+    if images.own_zones:
         return SeverityModel(limits, zone_limits, zones, None)
     sums = np.empty(len(known))
-    for training, held_out in patient_folds(films.patients, seed):
-        model = fit_zones(films.take(training))
-        sums[held_out] = predict_zones(model, films.features[held_out], zone_limits).sum(axis=1)
-    whole = LinearRegression().fit(sums[known, None], films.totals[known])
+    for training, held_out in patient_folds(images.patients, seed):
+        model = fit_zones(images.take(training))
+        sums[held_out] = predict_zones(model, images.features[held_out], zone_limits).sum(axis=1)
+    whole = LinearRegression().fit(sums[known, None], images.totals[known])
     return SeverityModel(limits, zone_limits, zones, whole)
 
 
-def fit_zones(films: Films) -> Pipeline:
-    """Fit the regression of zones on the films that have zones."""
-    assert films.zones is not None
-    known = np.isfinite(films.zones).all(axis=1)
+def fit_zones(images: ScoredImages) -> Pipeline:
+    """Fit the regression of zones on the images that have zones."""
+    assert images.zones is not None
+    known = np.isfinite(images.zones).all(axis=1)
     if not known.any():
-        raise InputError("no film that may be learned from has zone scores; score more films")
-    return regression().fit(design(films.features[known]), films.zones[known].ravel())
+        raise InputError("no image that may be learned from has zone scores; score more images")
+    return regression().fit(design(images.features[known]), images.zones[known].ravel())
 
 
 def out_of_fold(
-    films: Films, limits: tuple[float, float], zone_limits: tuple[float, float], seed: int
+    images: ScoredImages, limits: tuple[float, float], zone_limits: tuple[float, float], seed: int
 ) -> Prediction:
-    """Predict each film by a model that saw no film of its patient.
+    """Predict each image by a model that saw no image of its patient.
 
     Returns
     -------
-    totals [n] and zones [n, 6] of all films, scored or not.
+    totals [n] and zones [n, 6] of all images, scored or not.
     """
-    totals = np.empty(len(films.totals))
-    zones = None if films.zones is None else np.empty((len(totals), len(ZONES)))
-    for training, held_out in patient_folds(films.patients, seed):
-        model = fit(films.take(training), limits, zone_limits, seed)
-        found = model.predict(films.features[held_out])
+    totals = np.empty(len(images.totals))
+    zones = None if images.zones is None else np.empty((len(totals), len(ZONES)))
+    for training, held_out in patient_folds(images.patients, seed):
+        model = fit(images.take(training), limits, zone_limits, seed)
+        found = model.predict(images.features[held_out])
         totals[held_out] = found.totals
         if zones is not None and found.zones is not None:
             zones[held_out] = found.zones
@@ -229,7 +229,7 @@ def out_of_fold(
 def half_width(errors: Floats, patients: Values) -> float:
     """Return half the width of an interval that holds a new patient's score with 90 % chance.
 
-    The quantile of the absolute errors of films whose patients were held out (cross-conformal
+    The quantile of the absolute errors of images whose patients were held out (cross-conformal
     prediction: Vovk V. Ann Math Artif Intell 74, 9 (2015)), each patient with one weight in all,
     with the finite-sample correction of one more patient.
 
@@ -240,8 +240,8 @@ def half_width(errors: Floats, patients: Values) -> float:
     patients
         [n].
     """
-    names, cluster, films = np.unique(patients, return_inverse=True, return_counts=True)
-    weights = 1 / films[cluster]
+    names, cluster, images = np.unique(patients, return_inverse=True, return_counts=True)
+    weights = 1 / images[cluster]
     order = np.argsort(np.abs(errors))
     share = np.cumsum(weights[order]) / (len(names) + 1)
     place = min(int(np.searchsorted(share, COVERAGE)), len(order) - 1)

@@ -1,4 +1,4 @@
-"""Readers' scores and outcomes of films, from the public tables and from anybody's own."""
+"""Readers' scores and outcomes of images, from the public tables and from anybody's own."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ ANSWERS = {"y": 1.0, "yes": 1.0, "n": 0.0, "no": 0.0}
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Where the scores of films stand, and what values they can have.
+    """Where the scores of images stand, and what values they can have.
 
     Attributes
     ----------
     key
-        Column that names the film.
+        Column that names the image.
     readers
         Column of each reader's score.
     zones
@@ -41,9 +41,9 @@ class ScoreTable:
 
 
 def read_scores(path: str | Path, layout: ScoreTable) -> pd.DataFrame:
-    """Read the scores of films.
+    """Read the scores of images.
 
-    An empty cell is a score that was not given; a film without any is left out.
+    An empty cell is a score that was not given; an image without any is left out.
 
     Returns
     -------
@@ -53,8 +53,8 @@ def read_scores(path: str | Path, layout: ScoreTable) -> pd.DataFrame:
     Raises
     ------
     InputError
-        The table cannot be read, lacks a column, names a film twice or none, or holds a value that
-        is no number or lies outside its range; names the rows.
+        The table cannot be read, lacks a column, names an image twice or none, or holds a value
+        that is no number or lies outside its range; names the rows.
     """
     columns = {(reader, TOTAL): (column, layout.range) for reader, column in layout.readers.items()}
     for reader, names in layout.zones.items():
@@ -101,22 +101,22 @@ def _of_images(path: str | Path, key: str, columns: Sequence[str]) -> pd.DataFra
     """Read columns of a table in which each row names another image in `key`."""
     rows = read_spreadsheet(path, list(dict.fromkeys([key, *columns])))
     refuse_rows(rows[key] == "", path, f"{key} is empty")
-    problem = f"{key} {{}} is a film that an earlier row names"
+    problem = f"{key} {{}} is an image that an earlier row names"
     refuse_rows(rows[key].duplicated(), path, problem, rows[key])
     return rows
 
 
-def match_films(scores: pd.DataFrame, candidates: pd.DataFrame, path: str | Path) -> pd.DataFrame:
-    """Give the scores of a source's films the films' ids; others are left out, and counted.
+def match_images(scores: pd.DataFrame, candidates: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """Give the scores of a source's images their ids; others are left out, and counted.
 
-    A film is named by its key in the source, or by the name of its file where that is unique.
+    An image is named by its key in the source, or by the name of its file where that is unique.
 
     Parameters
     ----------
     scores
         As `read_scores` returns them.
     candidates
-        The source's films, `key` and `image_id`.
+        The source's images, `key` and `image_id`.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def match_films(scores: pd.DataFrame, candidates: pd.DataFrame, path: str | Path
     Raises
     ------
     InputError
-        No score is of a film of the source, or two rows are of one film.
+        No score is of an image of the source, or two rows are of one image.
     """
     by_name = candidates.assign(name=[Path(key).name for key in candidates["key"]])
     by_name = by_name[~by_name["name"].duplicated(keep=False)]
@@ -135,13 +135,13 @@ def match_films(scores: pd.DataFrame, candidates: pd.DataFrame, path: str | Path
     if found.isna().all():
         example = scores["key"].iloc[0] if len(scores) else "none"
         raise InputError(
-            f"{path}: no row names a film of its source (the first names {example!r}); name films "
-            "as the source does, or by their files' names"
+            f"{path}: no row names an image of its source (the first names {example!r}); name "
+            "images as the source does, or by their files' names"
         )
     lost = scores.loc[found.isna(), "key"].unique()
     if len(lost):
         log.warning(
-            "%s: %d films are not in the source or pass no filter, and are left out (%s, ...)",
+            "%s: %d images are not in the source or pass no filter, and are left out (%s, ...)",
             path,
             len(lost),
             lost[0],
@@ -150,14 +150,14 @@ def match_films(scores: pd.DataFrame, candidates: pd.DataFrame, path: str | Path
     twice = matched.duplicated(["image_id", "reader", "zone"])
     if twice.any():
         raise InputError(
-            f"{path}: {matched.loc[twice, 'key'].iloc[0]!r} and another row name the same film; "
+            f"{path}: {matched.loc[twice, 'key'].iloc[0]!r} and another row name the same image; "
             "keep one of them"
         )
     return matched[["image_id", "reader", "zone", "value"]].reset_index(drop=True)
 
 
 def reference(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean over the readers of each film's score.
+    """Return the mean over the readers of each image's score.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def reference(scores: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame: a row a film (index image_id), columns `total` and, where zones are scored, `ZONES`.
+    DataFrame: a row an image (index image_id), columns `total` and, with scored zones, `ZONES`.
     """
     mean = scores.groupby(["image_id", "zone"])["value"].mean().unstack("zone")
     return mean[[column for column in (TOTAL, *ZONES) if column in mean]]

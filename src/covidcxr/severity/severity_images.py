@@ -13,7 +13,7 @@ from covidcxr.data.source import filter_candidates
 from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 from covidcxr.logs import log
-from covidcxr.severity.scores import ScoreTable, match_films, read_outcome, read_scores
+from covidcxr.severity.scores import ScoreTable, match_images, read_outcome, read_scores
 
 SCORE_COLUMNS = ["image_id", "score", "reader", "zone", "value"]
 UNKNOWN = "unknown"
@@ -69,8 +69,8 @@ def run(
     ]
     found = []
     for name, spec, source, values in read:
-        films = filter_candidates(candidates[source], spec["where"])
-        found.append(match_films(values, films, spec["table"]).assign(score=name))
+        listed = filter_candidates(candidates[source], spec["where"])
+        found.append(match_images(values, listed, spec["table"]).assign(score=name))
     scored = pd.concat(found)
     wanted = set(scored["image_id"])
     every = pd.concat(candidates.values())

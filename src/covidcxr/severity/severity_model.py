@@ -16,13 +16,13 @@ from covidcxr.errors import InputError
 from covidcxr.files import atomic
 from covidcxr.logs import progress
 from covidcxr.seeding import integer_seed
-from covidcxr.severity.regression import Films, SeverityModel, fit, half_width, out_of_fold
+from covidcxr.severity.regression import ScoredImages, SeverityModel, fit, half_width, out_of_fold
 from covidcxr.severity.scores import TOTAL, reference
 from covidcxr.severity.severity_images import SCORE_COLUMNS
 from covidcxr.severity.zones import COLUMNS, ZONES
 
 REPEATS = 5
-"""Times that patients are divided into folds anew."""
+"""Times that patients are divided into folds again."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,14 @@ def run(
     name, backbone = wildcards["score"], wildcards["backbone"]
     rows = read_manifest(images)
     values = np.asarray(open_rows(features, images, len(rows)))
-    kept, films = films_of(rows, values, scores, name, spec)
+    kept, scored = scored_images(rows, values, scores, name, spec)
     limits, zone_limits = tuple(spec["range"]), tuple(spec["zone_range"])
-    known = np.isfinite(films.totals)
-    table = rows.loc[kept, ["image_id", "patient_id"]][known].assign(read=films.totals[known])
+    known = np.isfinite(scored.totals)
+    table = rows.loc[kept, ["image_id", "patient_id"]][known].assign(read=scored.totals[known])
     parts = []
     for repeat in progress(range(REPEATS), desc="repeats"):
         split_seed = integer_seed(seed, "severity", name, repeat)
-        found = out_of_fold(films, limits, zone_limits, split_seed)
+        found = out_of_fold(scored, limits, zone_limits, split_seed)
         part = table.assign(repeat=repeat, predicted=found.totals[known])
         if found.zones is not None:
             part[list(COLUMNS)] = found.zones[known]
@@ -109,7 +109,7 @@ def run(
     every = pd.concat(parts).assign(score=name, backbone=backbone)
     errors = (every["predicted"] - every["read"]).to_numpy(np.float64)
     width = half_width(errors, every["patient_id"].to_numpy(str))
-    final = fit(films, limits, zone_limits, integer_seed(seed, "severity", name))
+    final = fit(scored, limits, zone_limits, integer_seed(seed, "severity", name))
     final = replace(final, half_width=width)
     low, high = final.interval(every["predicted"].to_numpy(np.float64))
     every = every.assign(low=low, high=high)
@@ -123,9 +123,9 @@ def run(
         joblib.dump(saved, temporary, compress=3)
 
 
-def films_of(
+def scored_images(
     rows: pd.DataFrame, features: Reals, scores: str | Path, name: str, spec: Mapping[str, Any]
-) -> tuple[Mask, Films]:
+) -> tuple[Mask, ScoredImages]:
     """Return which of the images a score is learned from, and these with their values."""
     table = read_table(scores, SCORE_COLUMNS, ["value"])
     own = _reference_of(table, name, rows)
@@ -141,8 +141,8 @@ def films_of(
     patients = rows["patient_id"].to_numpy(str)
     if len(np.unique(patients[kept & np.isfinite(totals)])) < 3:
         raise InputError(f"score {name!r}: fewer than three patients are scored; see {scores}")
-    films = Films(features, patients, totals, zones, bool(spec["zones"]))
-    return kept, films.take(np.flatnonzero(kept))
+    scored = ScoredImages(features, patients, totals, zones, bool(spec["zones"]))
+    return kept, scored.take(np.flatnonzero(kept))
 
 
 def _reference_of(table: pd.DataFrame, name: str, rows: pd.DataFrame) -> pd.DataFrame:

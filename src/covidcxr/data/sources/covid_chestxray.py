@@ -49,7 +49,7 @@ class CovidChestXray(Source):
         element of the path stands (`Pneumocystis`); `subtype` holds the finding as written. Files
         that call themselves lateral (`...-L.png`) count as lateral whatever their row says (the
         collection's issue 109). Of rows that name the same file, the first counts. Offsets and ages
-        that are no number are unknown. The site is the `location`, where that is told, else the
+        that are no number are unknown. The site is the `location`, where that is given, else the
         host of the `url` that the image is from.
         """
         import pandas as pd
