@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +18,6 @@ from covidcxr.cyclegan.audit_features import (
     random_halves,
     two_sample,
 )
-from covidcxr.cyclegan.cycle_error import cycle_errors
 from covidcxr.cyclegan.inputs import SEEN_COLUMNS
 from covidcxr.errors import InputError
 from covidcxr.report.section import read_section
@@ -128,13 +126,10 @@ def test_halves_never_part_a_patient(patients: int, seed: int) -> None:
 
 def test_copies_are_found_and_strangers_are_not() -> None:
     real = distances([2.0, 3.0, 4.0, 5.0] * 5, "r")
-    copies, p = copying(distances([0.1] * 20, "s"), real, rng())
-    assert copies.estimate == 1
-    assert p < 1e-6
-    far, p = copying(distances([9.0] * 20, "s"), real, rng())
-    assert far.estimate == 0
-    assert p > 0.99
-    same, _ = copying(distances([2.0, 3.0, 4.0, 5.0] * 5, "s"), real, rng())
+    copies = copying(distances([0.1] * 20, "s"), real, rng())
+    assert copies == (1, 1, 1)
+    assert copying(distances([9.0] * 20, "s"), real, rng()) == (0, 0, 0)
+    same = copying(distances([2.0, 3.0, 4.0, 5.0] * 5, "s"), real, rng())
     assert same.estimate == 0.5
     assert same.low < 0.5 < same.high
 
@@ -175,19 +170,6 @@ def test_change_in_the_lungs_only_is_found_there() -> None:
     assert found.loc["enrichment", "low"] > 3
     assert found.loc["lungs", "value"] == pytest.approx(0.25)
     assert (found["low"].dropna() <= found["value"][found["low"].notna()] + 1e-9).all()
-
-
-def test_errors_there_and_back_are_those_of_the_networks() -> None:
-    image = keras.Input((8, 8, 1))
-    half = keras.Model(image, image / 2)
-    double = keras.Model(image, image * 2)
-    images = np.random.default_rng(0).integers(0, 256, (11, 8, 8)).astype(np.uint8)
-    found = cycle_errors(half, double, images, rng())
-    np.testing.assert_allclose(found["cycle_error"], 0, atol=1e-4)
-    expected = np.abs(images.astype(float) - 127.5).mean(axis=(1, 2)) / 2
-    np.testing.assert_allclose(found["change"], expected, rtol=1e-5)
-    # Noise of 2 grey levels, doubled on the way back: mean absolute value 4 sqrt(2 / pi).
-    assert found["cycle_error_noisy"].mean() == pytest.approx(4 * np.sqrt(2 / np.pi), rel=0.1)
 
 
 @pytest.fixture
@@ -281,10 +263,10 @@ def test_an_audit_refuses_features_and_sources_that_do_not_belong(study: Path) -
 def test_the_words_follow_the_intervals() -> None:
     rows = []
     for first, second, value in (("source", "target", 9.0), ("synthetic", "target", 2.0)):
-        for measure in ("kernel_distance", "kernel_distance_standardised", "classifier"):
+        for measure in ("kernel_distance", "classifier"):
             rows.append(("b", measure, first, second, value, value - 1, value + 1))
     rows.append(("b", "copying", "synthetic", "test", 0.9, 0.8, 1.0))
     columns = ["backbone", "measure", "first", "second", "value", "low", "high"]
     text = audit_features.feature_texts(pd.DataFrame(rows, columns=columns), [])[0]
-    assert "nearer (raw features) and nearer (standardised features)" in text
+    assert "against the images that they were made from, nearer" in text
     assert "synthetic images lie nearer to training images than unseen real ones do" in text

@@ -55,7 +55,6 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "fig2_synthetic": 1,
         "audit_features": 1,
         "audit_changes": 1,
-        "cycle_error": 1,
         "repeats": 3,
         "synthetic_effect": 1,
         "architecture": 1,
@@ -83,7 +82,6 @@ def test_no_synthetic_images_means_no_cyclegan(workflow: Workflow) -> None:
         "fig2_synthetic",
         "audit_features",
         "audit_changes",
-        "cycle_error",
         "repeats",
     } & set(jobs)
 

@@ -9,7 +9,6 @@ from .conftest import Workflow
 GPU_RULES = {
     "cyclegan",
     "synthesize",
-    "cycle_error",
     "features",
     "control_features",
     "explanations",

@@ -47,7 +47,7 @@ V2_ONLY = {
     **MEASURES,
 } | SCORES
 REPEATS = {"repeats": 1, "synthetic_effect": 1}
-AUDIT = {"lineage": 1, "audit_features": 1, "audit_changes": 1, "cycle_error": 1} | REPEATS
+AUDIT = {"lineage": 1, "audit_features": 1, "audit_changes": 1} | REPEATS
 OF_SYNTHETIC = {"severity_of": 1, "severity_synthetic": 1}
 SYNTHESIS = {"synthesize": 1, "fig2_synthetic": 1, "features": 1} | AUDIT | V2_ONLY | OF_SYNTHETIC
 SPLIT = {"split": 1, "population": 1, "lineage": 1, "leakage": 1} | TRAINING | ON_FEATURES

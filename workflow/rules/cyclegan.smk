@@ -207,29 +207,6 @@ rule audit_changes:
         "../scripts/run.py"
 
 
-rule cycle_error:
-    input:
-        generators=expand(GENERATORS, without=""),
-        frames=f"{RUN}/images/frames.npy",
-        manifest=f"{RUN}/data/manifest.csv",
-        holdout=f"{RUN}/data/holdout.csv",
-        synthetic=f"{RUN}/data/synthetic.csv",
-    output:
-        table=update(f"{RUN}/tables/cycle_error.csv"),
-        section=section("cycle_error", when=SYNTHETIC),
-    threads: THREADS
-    resources:
-        **job(4000, 30, gpu=1),
-    params:
-        source_class=config["cyclegan"]["source_class"],
-        seed=config["seed"],
-        step=step("cyclegan/cycle_error"),
-    message:
-        "Translating images there and back"
-    script:
-        "../scripts/run.py"
-
-
 rule lineage:
     input:
         images=f"{RUN}/images/manifest.npy",
