@@ -42,8 +42,6 @@ class Changes:
 
     Attributes
     ----------
-    slope, offset
-        float64 [n], a (without unit) and b (grey levels) of each image.
     intensity
         float64 [n, size, size], a s + b - s.
     common
@@ -52,8 +50,6 @@ class Changes:
         float64 [n, size, size], what is left less its mean.
     """
 
-    slope: Floats
-    offset: Floats
     intensity: Floats
     common: Floats
     individual: Floats
@@ -88,19 +84,17 @@ def run(
         `images/manifest.npy`, uint8.
     lungs
         `images/lungs.npy`, bool, the approximate region of the lungs of every one of them, and
-        `data/lungs.csv` with its `origin`.
+        `data/lungs.csv`.
     synthetic
         `synthetic.csv` and `images/synthetic.npy`.
     seen
         `inputs.csv` of the CycleGAN; the images of its target class are compared with.
     tables
         Two CSV files to write. The first has a row for each synthetic image: image_id, patient_id;
-        change (root mean square, grey levels); slope, offset; shares of the squared change:
-        intensity, common, individual (of one image they need not add up to 1: common and individual
-        are orthogonal over all images only); lungs (share of the image that is lungs),
-        lungs_origin, individual_in_lungs (share of the squared individual change in the lungs);
-        opacity_in_lungs, opacity_outside (mean of common + individual there, grey levels, positive
-        is brighter). The second: see `summary`.
+        change (root mean square, grey levels); shares of the squared change: intensity, common,
+        individual (of one image they need not add up to 1: common and individual are orthogonal
+        over all images only); lungs (share of the image that is lungs), individual_in_lungs (share
+        of the squared individual change in the lungs). The second: see `summary`.
     png, svg, section
         Figure (mean source, mean translation, mean target image, and where what changes) and
         section to write.
@@ -113,15 +107,13 @@ def run(
         Tables and images do not belong together, or there is no synthetic image.
     """
     made, sources = read_synthetic(synthetic[0], lungs[1])
-    known = read_table(lungs[1], ["image_id", "origin"])
+    known = read_table(lungs[1], ["image_id"])
     real, regions = (open_rows(path, lungs[1], len(known)) for path in (images, lungs[0]))
     before = shrink(real[sources], size)
     after = shrink(open_rows(synthetic[1], synthetic[0], len(made)), size)
     inside = shrink(regions[sources] * np.uint8(255), size) > 127
     changes = decompose(before, after)
-    each = per_image(changes, inside)
-    each = made[["image_id", "patient_id"]].join(each)
-    each["lungs_origin"] = known["origin"].to_numpy()[sources]
+    each = made[["image_id", "patient_id"]].join(per_image(changes, inside))
     write_table(each, tables[0])
     fed = read_table(seen, SEEN_COLUMNS)
     target = known["image_id"].isin(fed.loc[fed["domain"] == "target", "image_id"])
@@ -162,7 +154,7 @@ def decompose(before: Floats, after: Floats) -> Changes:
     fitted = slope[:, None, None] * before + offset[:, None, None]
     rest = after - fitted
     common = rest.mean(axis=0)
-    return Changes(slope, offset, fitted - before, common, rest - common)
+    return Changes(fitted - before, common, rest - common)
 
 
 def shares(changes: Changes) -> dict[str, float]:
@@ -171,7 +163,7 @@ def shares(changes: Changes) -> dict[str, float]:
     Even images that have nothing in common have a mean that is not 0: the mean of n images of
     independent noise holds 1/n of its squares.
     """
-    count = len(changes.slope)
+    count = len(changes.individual)
     parts = {
         "intensity": float((changes.intensity**2).sum()),
         "common": float(count * (changes.common**2).sum()),
@@ -185,21 +177,16 @@ def per_image(changes: Changes, inside: Mask) -> pd.DataFrame:
     """Return what `run` writes of every image; `inside` is bool [n, size, size]."""
     total = (changes.total**2).mean(axis=(1, 2))
     individual = changes.individual**2
-    local = changes.common + changes.individual
     with np.errstate(invalid="ignore", divide="ignore"):
         return pd.DataFrame(
             {
                 "change": np.sqrt(total),
-                "slope": changes.slope,
-                "offset": changes.offset,
                 "intensity": (changes.intensity**2).mean(axis=(1, 2)) / total,
                 "common": (changes.common**2).mean() / total,
                 "individual": individual.mean(axis=(1, 2)) / total,
                 "lungs": inside.mean(axis=(1, 2)),
                 "individual_in_lungs": (individual * inside).sum(axis=(1, 2))
                 / individual.sum(axis=(1, 2)),
-                "opacity_in_lungs": _mean_where(local, inside),
-                "opacity_outside": _mean_where(local, ~inside),
             }
         )
 
@@ -225,36 +212,28 @@ def summary(
         `likeness` (correlation of the mean change with `difference`: 1 where the translation does
         on average just what separates the collections), without interval; `lungs` and
         `individual_in_lungs` (shares, see `run`), `enrichment` (the second by the first: 1 where
-        individual change does not depend on the lungs), `opacity_in_lungs`, `opacity_outside`.
+        individual change does not depend on the lungs).
     """
     energy = (table["change"] ** 2 * table["individual"]).to_numpy()
     in_lungs = energy * table["individual_in_lungs"].to_numpy()
 
     def means(weights: Floats) -> Floats:
         total = weights.sum(axis=1)
-        lungs, *opacities = (
-            weights @ table[name].to_numpy() / total
-            for name in ("lungs", "opacity_in_lungs", "opacity_outside")
-        )
+        lungs = weights @ table["lungs"].to_numpy() / total
         share_in = weights @ in_lungs / (weights @ energy)
         change = np.sqrt(weights @ table["change"].to_numpy() ** 2 / total)
-        return np.stack([change, lungs, share_in, share_in / lungs, *opacities], axis=1)
+        return np.stack([change, lungs, share_in, share_in / lungs], axis=1)
 
     with np.errstate(invalid="ignore", divide="ignore"):
         values = estimate_of(means, len(table))
         low, high = percentile_bounds(resampled(means, table["patient_id"].to_numpy(), rng))
         likeness = np.corrcoef(changes.total.mean(axis=0).ravel(), difference.ravel())[0, 1]
     names = ["change", "lungs", "individual_in_lungs", "enrichment"]
-    names += ["opacity_in_lungs", "opacity_outside"]
     rows = [("images", float(len(table)), np.nan, np.nan)]
     rows += [(name, value, np.nan, np.nan) for name, value in shares(changes).items()]
     rows.append(("likeness", float(likeness), np.nan, np.nan))
     rows += list(zip(names, values, low, high, strict=True))
     return pd.DataFrame(rows, columns=["measure", "value", "low", "high"])
-
-
-def _mean_where(values: Floats, where: Mask) -> Floats:
-    return np.asarray((values * where).sum(axis=(1, 2)) / where.sum(axis=(1, 2)))
 
 
 def draw_changes(

@@ -171,12 +171,6 @@ def shared_patients(images: pd.DataFrame) -> set[str]:
     return set(by_split.get("train", set())) & set(by_split.get("test", set()))
 
 
-def patients_in_several_folds(images: pd.DataFrame) -> set[str]:
-    """Return the patients whose training images stand in more than one fold."""
-    folds = images[images["split"] == "train"].groupby("patient_id")["fold"].nunique()
-    return set(folds.index[folds > 1])
-
-
 def flatten(config: Any, prefix: str = "") -> dict[str, str]:
     """Return the config as dotted keys and texts, in its own order; lists of parts one key each."""
     if isinstance(config, Mapping) and config:

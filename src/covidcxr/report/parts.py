@@ -12,7 +12,7 @@ from covidcxr.report import facts
 from covidcxr.report.checklist import model_card
 from covidcxr.report.facts import Run, records
 from covidcxr.report.formats import Table, count, listing, sample, share, some, table_of
-from covidcxr.report.section import Check, FlowBox, Limit, Section, SectionTable
+from covidcxr.report.section import FlowBox, Limit, Section, SectionTable
 
 STUDY = (
     "Zebin T, Rezvy S. COVID-19 detection and disease progression visualization: Deep learning on "
@@ -70,7 +70,6 @@ def data(run: Run) -> Section:
             if run.config["split"]["unit"] != "image"
             else "Images are split one by one, as in the study, whoever the patient.",
         ),
-        checks=(split_check(run),),
         limits=tuple(data_limits(run)),
         flow=flow(run),
         tables=(
@@ -165,25 +164,6 @@ def data_table(run: Run) -> Table:
                 }
             )
     return table_of(pd.DataFrame(rows))
-
-
-def split_check(run: Run) -> Check:
-    """Check the split, worked out from the files: no patient on two sides."""
-    images = run.images
-    both, several = facts.shared_patients(images), facts.patients_in_several_folds(images)
-    lost = len(run.manifest) - len(images)
-    found = [
-        text
-        for number, text in (
-            (len(both), f"{some(len(both), 'patient')} in both the training and the test set"),
-            (len(several), f"{some(len(several), 'patient')} in more than one fold"),
-            (lost, f"{some(lost, 'image')} without a place in the split"),
-        )
-        if number
-    ]
-    if found:
-        return Check("Leakage", "warning", f"{listing(found)}.")
-    return Check("Leakage", "pass", "No patient is on two sides of the split.")
 
 
 def data_limits(run: Run) -> list[Limit]:
