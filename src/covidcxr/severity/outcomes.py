@@ -122,7 +122,7 @@ def run(
             raise InputError(f"outcome {name!r}: no source has {FOLDS} patients of each answer")
     results = pd.DataFrame(found, columns=COLUMNS)
     write_table(results, table)
-    write_section(section, describe(results))
+    write_section(section, section_of(results))
 
 
 def predictors(rows: pd.DataFrame, features: Floats) -> dict[str, Floats]:
@@ -230,7 +230,7 @@ def measures(
                 yield (held, one, WITH_VIEW, metric), difference_of(statistic, base), chosen
 
 
-def describe(results: pd.DataFrame) -> Section:
+def section_of(results: pd.DataFrame) -> Section:
     """Return the section of the report."""
     shown = results[results["metric"] == "auc"]
     gains = shown["compared"] != ""

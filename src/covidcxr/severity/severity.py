@@ -76,7 +76,7 @@ def run(
     results = results[results["backbone"] == found[0]["backbone"].iloc[0]]
     with figure_style():
         save_figure(draw(first, results), png, svg)
-    write_section(section, describe(results, specs))
+    write_section(section, section_of(results, specs))
 
 
 def measures(frame: pd.DataFrame, own: pd.DataFrame, spec: Spec) -> Iterator[Measured]:
@@ -180,7 +180,7 @@ def draw(found: Sequence[pd.DataFrame], results: pd.DataFrame) -> Figure:
     return figure
 
 
-def describe(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
+def section_of(results: pd.DataFrame, specs: Mapping[str, Spec]) -> Section:
     """Return the section of the report, for the results of one backbone."""
     keys = ["score", "judge", "target", "metric"]
     texts = agreement.texts_of(results, keys)

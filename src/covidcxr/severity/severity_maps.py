@@ -132,7 +132,7 @@ def run(
     ]
     results = pd.DataFrame(found_rows)
     write_table(results, table)
-    write_section(section, describe(results, settings["target"]))
+    write_section(section, section_of(results, settings["target"]))
 
 
 def fold_of(rows: pd.DataFrame, study: pd.DataFrame) -> Integers:
@@ -201,7 +201,7 @@ def of_totals(
                     yield judge, score, measure, statistic, patients[known]
 
 
-def describe(results: pd.DataFrame, target: str) -> Section:
+def section_of(results: pd.DataFrame, target: str) -> Section:
     """Return the section of the report, whichever way it falls."""
     texts = agreement.texts_of(results, ["judge", "score", "measure"])
     zoned = results.loc[results["judge"] == OWN, "score"].iloc[0]

@@ -63,10 +63,10 @@ def run(
         ]
     )
     write_table(results, table)
-    write_section(section, describe(results, of_made["score"].iloc[0]))
+    write_section(section, section_of(results, of_made["score"].iloc[0]))
 
 
-def describe(results: pd.DataFrame, score: str) -> Section:
+def section_of(results: pd.DataFrame, score: str) -> Section:
     """Say whether translations score higher than their sources, and how far to real images."""
     rows = results.set_index("images")
     texts = {name: text for (name,), text in texts_of(results, ["images"]).items()}
