@@ -85,8 +85,7 @@ def made_up_run(folder: Path) -> Inputs:
             + [("images/x.png", "normal", "hospital", "duplicate_bytes", "same as images/y.png")],
             columns=["path", "label", "source", "reason", "detail"],
         ),
-        "classification": (classification := _classification(config, random)),
-        "intervals": _intervals(classification),
+        "classification": _classification(config, random),
         "collections": pd.DataFrame(
             [
                 ("clinic", "COVID-19", "AP", 300, 211),
@@ -220,17 +219,6 @@ def _classification(config: dict[str, Any], random: np.random.Generator) -> pd.D
                         }
                     )
     return pd.DataFrame(rows)
-
-
-def _intervals(classification: pd.DataFrame) -> pd.DataFrame:
-    """Give each test accuracy an interval of 0.1 down and 0.05 up."""
-    test = classification[classification["split"] == "test"]
-    rows = test[["backbone", "augmentation", "classifier", "model"]].assign(
-        metric="accuracy", **{"class": ""}
-    )
-    rows["estimate"] = test["accuracy"]
-    rows["low"], rows["high"] = test["accuracy"] - 0.1, test["accuracy"] + 0.05
-    return rows.assign(n=20, patients=10, method="bootstrap", fold_mean=0.85, fold_sd=0.01)
 
 
 def _figures(folder: Path, random: np.random.Generator) -> dict[str, Path]:

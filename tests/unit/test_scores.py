@@ -12,8 +12,6 @@ from sklearn import metrics as reference
 from covidcxr.classify.predictions import read_predictions
 from covidcxr.data.tables import class_positions, write_table
 from covidcxr.evaluate import metrics
-from covidcxr.evaluate.intervals import COLUMNS as INTERVALS
-from covidcxr.evaluate.intervals import section_of, with_folds
 from covidcxr.evaluate.scores import COLUMNS, cells, measured, read_scores, scores
 from tests.unit.statistics_inputs import CLASSES, few, predictions, write_predictions
 
@@ -152,40 +150,6 @@ def test_cells_are_the_populations_and_each_class_of_each_source() -> None:
         "well (s)": {"c"}, "well (t)": {"b"},
     }  # fmt: skip
     assert cells(manifest, {}, ["ill", "well"]) == {}
-
-
-def test_ensembles_carry_the_spread_over_their_folds() -> None:
-    frame = predictions()
-    frame["predicted"] = predictions_of(frame)
-    table = few(50, scores, frame[frame["set"] == "test"], CLASSES, seed=1)
-    found = with_folds(table)
-    assert list(found.columns) == INTERVALS
-    rows = found[(found["backbone"] == "A") & (found["metric"] == "accuracy")].set_index("model")
-    folds = rows.loc[["fold0", "fold1"], "estimate"]
-    assert rows.loc["ensemble", "fold_mean"] == pytest.approx(folds.mean())
-    assert rows.loc["ensemble", "fold_sd"] == pytest.approx(folds.std())
-    assert rows.loc["fold0", ["fold_mean", "fold_sd"]].isna().all()
-
-
-def test_section_of_intervals_has_each_measure_once_and_marks_exact_bounds() -> None:
-    frame = predictions()
-    frame["predicted"] = predictions_of(frame)
-    table = with_folds(few(50, scores, frame[frame["set"] == "test"], CLASSES, seed=1))
-    part = section_of(table[table["model"] == "ensemble"])
-    overall, by_class = (item.table for item in part.tables)
-    assert overall is not None
-    assert by_class is not None
-    assert [column.label for column in overall.columns] == [
-        "Model", "Accuracy", "Balanced accuracy", "Macro F1",
-        "Accuracy, folds", "Balanced accuracy, folds", "Macro F1, folds",
-    ]  # fmt: skip
-    assert [row[0] for row in overall.rows] == ["A v1", "B v1", "all backbones v1"]
-    assert len(by_class.rows) == 3 * 3
-    exact = table[(table["model"] == "ensemble") & (table["method"] == "exact")]
-    assert sum(cell.endswith("*") for row in by_class.rows for cell in row) == len(
-        exact[exact["class"] != ""]
-    )
-    assert "15 patients of the 30 test images" in part.method[0]
 
 
 def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:

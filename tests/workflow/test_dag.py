@@ -42,7 +42,6 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(workflow: Workflow) 
         "predictions": 1,
         "population": 1,
         "scores": 1,
-        "intervals": 1,
         "comparisons": 1,
         "calibration": 1,
         "operating_point": 1,

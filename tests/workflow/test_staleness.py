@@ -18,7 +18,6 @@ from .conftest import TINY, Workflow
 Config = dict[str, Any]
 
 UNCERTAINTY = {
-    "intervals": 1,
     "comparisons": 1,
     "calibration": 1,
     "operating_point": 1,

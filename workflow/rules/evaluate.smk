@@ -82,22 +82,6 @@ rule published:
         "../scripts/run.py"
 
 
-rule intervals:
-    input:
-        scores=SCORES,
-    output:
-        table=table("intervals", "Intervals"),
-        section=section("intervals"),
-    resources:
-        **job(500, 5),
-    params:
-        step=step("evaluate/intervals"),
-    message:
-        "Setting out the intervals of every model"
-    script:
-        "../scripts/run.py"
-
-
 rule comparisons:
     input:
         predictions=PREDICTIONS,

@@ -1,6 +1,7 @@
 """One HTML file with everything."""
 
 SHOWN_IN_REPORT = [
+    SCORES,
     *shown_with_sections(),
     *(
         [f"{RUN}/cyclegan/losses.csv", f"{RUN}/figures/cyclegan_samples.png"]

@@ -107,7 +107,8 @@ def section_of(scores: pd.DataFrame, classes: Sequence[str]) -> Section:
         method=(
             "An ensemble is the mean probability of the folds' models; all backbones together are "
             "the mean of their probabilities. Other classifiers are fitted on the features of each "
-            "backbone, without augmentation, in the same folds. Intervals resample patients.",
+            "backbone, without augmentation, in the same folds. Intervals resample patients; where all "
+            "images or none are right, they are exact (Clopper–Pearson) over patients.",
         ),
         finding=finding,
         key_rows=(
@@ -135,6 +136,7 @@ def section_of(scores: pd.DataFrame, classes: Sequence[str]) -> Section:
                 "Every model: each fold on its validation images and on the test set, and the "
                 "ensembles.",
             ),
+            SectionTable("scores", "Every measure of every model on every set, with its interval."),
         ),
     )
 

@@ -1,6 +1,7 @@
 """Every measure of every model on every set, with its interval: one long table behind all others.
 
-K is the number of classes. `classification`, `intervals`, `external` and `matrix` are views of it.
+`classification`, `external_scores` and `population_matrix` are views of it. K is the number of
+classes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
