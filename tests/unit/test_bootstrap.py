@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from covidcxr.evaluate import bootstrap
 from covidcxr.evaluate.bootstrap import (
     exact_bounds,
     interval,
@@ -13,7 +14,6 @@ from covidcxr.evaluate.bootstrap import (
     percentile_bounds,
     resampled,
     share_interval,
-    share_of,
 )
 from tests.unit.statistics_inputs import few
 
@@ -83,7 +83,7 @@ def test_share_among_a_class_is_the_share_of_its_images_and_undefined_where_it_i
     hits = np.array([True, False, True, True])
     among = np.array([True, True, False, False])
     weights = np.array([[1, 1, 1, 1], [3, 1, 0, 0], [0, 0, 2, 2]], float)
-    np.testing.assert_allclose(share_of(hits, among)(weights), [0.5, 0.75, np.nan])
+    np.testing.assert_allclose(bootstrap.mean_of(hits, among)(weights), [0.5, 0.75, np.nan])
     low, high = percentile_bounds(np.array([[0.2, np.nan], [np.nan, np.nan], [0.4, np.nan]]))
     np.testing.assert_allclose(low, [0.205, np.nan])
     np.testing.assert_allclose(high, [0.395, np.nan])

@@ -285,7 +285,7 @@ def two_sample(first: Sample, second: Sample, rng: np.random.Generator) -> boots
             LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000),
         ).fit(features[training], labels[training])
         hits[held_out] = model.predict(features[held_out]) == labels[held_out]
-    shares = [bootstrap.share_of(hits, labels == side) for side in (0, 1)]
+    shares = [bootstrap.mean_of(hits, labels == side) for side in (0, 1)]
     found = bootstrap.interval(
         lambda weights: (shares[0](weights) + shares[1](weights)) / 2, patients, rng
     )

@@ -14,17 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from covidcxr.array_types import Grey, Mask, Reals
 from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 from covidcxr.files import atomic
 from covidcxr.logs import progress
 from covidcxr.seeding import generator
-
-Array = NDArray[np.floating]
-Mask = NDArray[np.bool_]
 
 NORMAL, PNEUMONIA, COVID = "normal", "pneumonia", "COVID-19"
 DIAGNOSES = (NORMAL, PNEUMONIA, COVID)
@@ -66,10 +63,10 @@ class Phantom:
         Share of each zone that opacities cover, see `zone_shares`.
     """
 
-    image: NDArray[np.uint8]
+    image: Grey
     lung_mask: Mask
     lesion_mask: Mask
-    zones: Array
+    zones: Reals
 
 
 @dataclass(frozen=True)
@@ -90,8 +87,8 @@ class Anatomy:
     clavicle: float  # y of the lateral ends
     markings: float  # strength of vessels and hila
     gas: float  # stomach bubble
-    vessels: Array  # rows of x0, y0, x1, y1, width
-    textures: Array  # (3, n, n): coarse, middle and fine noise over the body
+    vessels: Reals  # rows of x0, y0, x1, y1, width
+    textures: Reals  # (3, n, n): coarse, middle and fine noise over the body
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ class Visit:
     blur: float  # share of the image side
     margins: tuple[float, float, float, float]  # collimation, share of the side
     marker: tuple[str, float, float]
-    cables: Array  # (n, 4, 2) control points of lines lying on the chest
+    cables: Reals  # (n, 4, 2) control points of lines lying on the chest
     noise_seed: int
     severity_drift: float
 
@@ -137,7 +134,7 @@ class Lesions:
     severity: float
     contrast: float
     lobe: str
-    patches: Array
+    patches: Reals
 
 
 @dataclass(frozen=True)
@@ -232,13 +229,13 @@ def _sample_anatomy(rng: np.random.Generator, age: int, sex: str) -> Anatomy:
     )
 
 
-def _noise(rng: np.random.Generator, size: int, sigma: float) -> Array:
+def _noise(rng: np.random.Generator, size: int, sigma: float) -> Reals:
     """Return Gaussian-correlated noise, shape (size, size), mean 0, standard deviation 1."""
     field = ndimage.gaussian_filter(rng.standard_normal((size, size)), sigma, mode="wrap")
     return (field - field.mean()) / field.std()
 
 
-def _sample_vessels(rng: np.random.Generator, side: int, width: float) -> Array:
+def _sample_vessels(rng: np.random.Generator, side: int, width: float) -> Reals:
     """Return a branching tree from the hilum outwards, rows of x0, y0, x1, y1, width."""
     hilum = np.array([0.16, 0.0 if side == RIGHT else -0.05])
     angles = np.radians(np.linspace(-75, 80, 11) + rng.normal(0, 6, 11))  # from lateral, downwards
@@ -344,7 +341,7 @@ def render(patient: Patient, visit: Visit, size: int) -> Phantom:
     return Phantom(_expose(attenuation, visit, pose), lung_mask, lesion_mask, zones)
 
 
-def zone_shares(lung_mask: Mask, lesion_mask: Mask, left: Mask) -> Array:
+def zone_shares(lung_mask: Mask, lesion_mask: Mask, left: Mask) -> Reals:
     """Return the share of each zone of the lungs that lesions cover, shape (6,).
 
     Zones are thirds of a lung's height: upper, middle, lower of the patient's right lung, then of
@@ -368,14 +365,14 @@ class _Pose:
         self.forward = visit.zoom * np.array([[c, -s], [s, c]])
         self.shift = np.array(visit.shift)
 
-    def grid(self) -> tuple[Array, Array]:
+    def grid(self) -> tuple[Reals, Reals]:
         """Return body coordinates x and y of the pixel centres, each (size, size)."""
         axis = (np.arange(self.size) + 0.5) / self.size * 2 - 1
         u, v = np.meshgrid(axis - self.shift[0], axis - self.shift[1])
         inverse = np.linalg.inv(self.forward)
         return inverse[0, 0] * u + inverse[0, 1] * v, inverse[1, 0] * u + inverse[1, 1] * v
 
-    def draw(self, segments: Array, sigma: float = 0.0) -> Array:
+    def draw(self, segments: Reals, sigma: float = 0.0) -> Reals:
         """Draw line segments with round ends; returns (size, size), 0..1.
 
         `segments` has rows of x0, y0, x1, y1, width, strength in body coordinates; later rows paint
@@ -403,26 +400,26 @@ class _Pose:
 class _Chest:
     """Fields over the image, each (size, size)."""
 
-    body: Array  # attenuation of a body without lungs
-    visible: Array  # 0..1: lung seen beside the mediastinum and above the diaphragm
-    air: Array  # attenuation that the lungs take away
-    across: Array  # distance from the midline over the chest's half width
-    above: Array  # 0..1: above the diaphragm
-    inside: Array  # 0..1: within the rib cage, mediastinum included
+    body: Reals  # attenuation of a body without lungs
+    visible: Reals  # 0..1: lung seen beside the mediastinum and above the diaphragm
+    air: Reals  # attenuation that the lungs take away
+    across: Reals  # distance from the midline over the chest's half width
+    above: Reals  # 0..1: above the diaphragm
+    inside: Reals  # 0..1: within the rib cage, mediastinum included
 
 
-def _edge(distance: Array, softness: float) -> Array:
+def _edge(distance: Reals, softness: float) -> Reals:
     """Return a smooth step, 0 for distance << 0 and 1 for distance >> 0."""
     return 1 / (1 + np.exp(-np.clip(distance / softness, -30, 30)))
 
 
-def _half_width(anatomy: Anatomy, y: Array) -> Array:
+def _half_width(anatomy: Anatomy, y: Reals) -> Reals:
     """Return the half width of the lungs at height `y`."""
     depth = np.clip((y - anatomy.apex) / 1.15, 0, 1)
     return 0.3 + (anatomy.width - 0.3) * (1 - (1 - depth) ** 2.6) ** 0.72
 
 
-def _mediastinum(anatomy: Anatomy, y: Array, side: int) -> Array:
+def _mediastinum(anatomy: Anatomy, y: Reals, side: int) -> Reals:
     """Return the half width of mediastinum and heart at height `y` on one side."""
     h, a = anatomy.heart, anatomy.aorta
     knots = [-1.0, -0.62, -0.42, -0.3, -0.18, -0.05, 0.08, 0.22, 0.36, 0.5, 0.8]
@@ -436,14 +433,14 @@ def _mediastinum(anatomy: Anatomy, y: Array, side: int) -> Array:
     return np.interp(y, fine, smooth)
 
 
-def _dome(anatomy: Anatomy, visit: Visit, q: Array, side: int) -> Array:
+def _dome(anatomy: Anatomy, visit: Visit, q: Reals, side: int) -> Reals:
     """Return the height of the diaphragm at distance `q` from the midline on one side."""
     top = anatomy.domes[0 if side == RIGHT else 1] + visit.inspiration
     reach = (q - 0.36) / np.where(q > 0.36, anatomy.width - 0.36, 0.55)
     return top + np.where(q > 0.36, 0.27, 0.1) * np.abs(reach) ** 2.2
 
 
-def _chest(anatomy: Anatomy, visit: Visit, x: Array, y: Array) -> _Chest:
+def _chest(anatomy: Anatomy, visit: Visit, x: Reals, y: Reals) -> _Chest:
     side = np.where(x < 0, RIGHT, LEFT)
     q = np.abs(x)
     width = _half_width(anatomy, y)
@@ -473,7 +470,7 @@ def _chest(anatomy: Anatomy, visit: Visit, x: Array, y: Array) -> _Chest:
     return _Chest(body, visible, air, q / np.maximum(width, 1e-6), above, inside)
 
 
-def _body_half_width(anatomy: Anatomy, y: Array) -> Array:
+def _body_half_width(anatomy: Anatomy, y: Reals) -> Reals:
     knots = [-1.3, -1.05, -0.92, -0.8, -0.66, -0.5, -0.3, -0.1, 0.3, 0.8, 1.3]
     trunk = anatomy.width + 0.1 + anatomy.fat
     widths = [0.27, 0.28, 0.36, 0.75, 1.12, 1.25, 1.2, trunk + 0.05, trunk, trunk + 0.02, trunk]
@@ -482,7 +479,7 @@ def _body_half_width(anatomy: Anatomy, y: Array) -> Array:
     return np.interp(y, fine, smooth)
 
 
-def _bones(anatomy: Anatomy, visit: Visit, pose: _Pose, x: Array, y: Array, chest: _Chest) -> Array:
+def _bones(anatomy: Anatomy, visit: Visit, pose: _Pose, x: Reals, y: Reals, chest: _Chest) -> Reals:
     """Return the attenuation of spine, ribs, clavicles and shoulder blades."""
     posterior, anterior, clavicles, blades = [], [], [], []
     for index in range(10):
@@ -517,7 +514,7 @@ def _bones(anatomy: Anatomy, visit: Visit, pose: _Pose, x: Array, y: Array, ches
     return bones + _spine(anatomy, x, y)
 
 
-def _smooth(points: Array, count: int = 60) -> Array:
+def _smooth(points: Reals, count: int = 60) -> Reals:
     """Return `count` points of a Catmull-Rom spline through `points` (n, 2)."""
     padded = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
     t = np.linspace(0, len(points) - 1 - 1e-9, count)
@@ -527,20 +524,20 @@ def _smooth(points: Array, count: int = 60) -> Array:
     return b + 0.5 * f * (c - a + f * (2 * a - 5 * b + 4 * c - d + f * (3 * (b - c) + d - a)))
 
 
-def _line(points: Array, widths: Array | float, strengths: Array | float) -> Array:
+def _line(points: Reals, widths: Reals | float, strengths: Reals | float) -> Reals:
     """Return a polyline as the segments that `_Pose.draw` takes."""
     ends = np.hstack([points[:-1], points[1:]])
     across = [np.broadcast_to(values, len(points))[1:, None] for values in (widths, strengths)]
     return np.hstack([ends, *across])
 
 
-def _cortical(points: Array, widths: Array | float, strengths: Array | float) -> Array:
+def _cortical(points: Reals, widths: Reals | float, strengths: Reals | float) -> Reals:
     """Return a bone: a line and its weaker marrow inside, so that both edges show a cortex."""
     marrow = _line(points, widths - 0.016, 0.68 * np.asarray(strengths))
     return np.vstack([_line(points, widths, strengths), marrow])
 
 
-def _rib(anatomy: Anatomy, visit: Visit, index: int, side: int) -> tuple[Array, Array]:
+def _rib(anatomy: Anatomy, visit: Visit, index: int, side: int) -> tuple[Reals, Reals]:
     """Return the posterior and anterior arc of a rib: a tilted ring seen from the front."""
     lateral = anatomy.apex - 0.06 + anatomy.rib_gap * index + anatomy.rib_slope
     rx = float(_half_width(anatomy, np.array(lateral))) + 0.015
@@ -561,7 +558,7 @@ def _rib(anatomy: Anatomy, visit: Visit, index: int, side: int) -> tuple[Array, 
     )
 
 
-def _spine(anatomy: Anatomy, x: Array, y: Array) -> Array:
+def _spine(anatomy: Anatomy, x: Reals, y: Reals) -> Reals:
     phase = (y - anatomy.apex) / (anatomy.rib_gap * 0.95) * 2 * np.pi
     body = 0.5 + 0.5 * np.tanh(3 * np.cos(phase) + 1.8)
     width = 0.082 + 0.012 * y + 0.006 * np.cos(phase)
@@ -571,13 +568,13 @@ def _spine(anatomy: Anatomy, x: Array, y: Array) -> Array:
     return column * (0.16 + 0.16 * body + 0.12 * process + 0.1 * pedicle)
 
 
-def _vessels(anatomy: Anatomy, pose: _Pose) -> Array:
+def _vessels(anatomy: Anatomy, pose: _Pose) -> Reals:
     thin_first = anatomy.vessels[np.argsort(anatomy.vessels[:, 4])]
     strength = 0.45 + 22 * thin_first[:, 4:]
     return pose.draw(np.hstack([thin_first, strength]), 0.002)
 
 
-def _soft_tissue(anatomy: Anatomy, visit: Visit, x: Array, y: Array, chest: _Chest) -> Array:
+def _soft_tissue(anatomy: Anatomy, visit: Visit, x: Reals, y: Reals, chest: _Chest) -> Reals:
     """Return hila, breasts, trachea and stomach gas as attenuation, the last two negative."""
     q = np.abs(x)
     level = np.where(x < 0, 0.0, -0.05)
@@ -604,7 +601,7 @@ def _soft_tissue(anatomy: Anatomy, visit: Visit, x: Array, y: Array, chest: _Che
     )
 
 
-def _texture(anatomy: Anatomy, layer: int, x: Array, y: Array) -> Array:
+def _texture(anatomy: Anatomy, layer: int, x: Reals, y: Reals) -> Reals:
     """Return a patient's noise field at body coordinates."""
     field = anatomy.textures[layer].astype(np.float32)
     scale = (len(field) - 1) / (2 * FIELD)
@@ -613,13 +610,13 @@ def _texture(anatomy: Anatomy, layer: int, x: Array, y: Array) -> Array:
     return cv2.remap(field, columns, rows, cv2.INTER_CUBIC, borderMode=border).astype(float)
 
 
-def _cables(visit: Visit, pose: _Pose) -> Array:
+def _cables(visit: Visit, pose: _Pose) -> Reals:
     lines = [_line(_smooth(points), 0.009, 0.5) for points in visit.cables]
     ends = [_line(_circle(points[-1], 0.022), 0.02, 1.0) for points in visit.cables]
     return 0.6 * pose.draw(np.vstack([np.empty((0, 6)), *lines, *ends]))
 
 
-def _circle(centre: Array, radius: float) -> Array:
+def _circle(centre: Reals, radius: float) -> Reals:
     angle = np.linspace(0, 2 * np.pi, 24)
     return centre + radius * np.stack([np.cos(angle), np.sin(angle)], 1)
 
@@ -634,7 +631,7 @@ def severity(patient: Patient, visit: Visit) -> float:
     return float(np.clip(patient.lesions.severity + drift, 0.15, 1))
 
 
-def _lesion_shape(patient: Patient, visit: Visit, x: Array, y: Array, chest: _Chest) -> Array:
+def _lesion_shape(patient: Patient, visit: Visit, x: Reals, y: Reals, chest: _Chest) -> Reals:
     """Return the extent of the lesions, 0..1, within the rib cage."""
     if patient.diagnosis == NORMAL:
         return np.zeros_like(x)
@@ -642,7 +639,7 @@ def _lesion_shape(patient: Patient, visit: Visit, x: Array, y: Array, chest: _Ch
     return chest.inside * shape(patient, severity(patient, visit), x, y, chest)
 
 
-def _consolidation(patient: Patient, extent: float, x: Array, y: Array, chest: _Chest) -> Array:
+def _consolidation(patient: Patient, extent: float, x: Reals, y: Reals, chest: _Chest) -> Reals:
     """Return a lobar pneumonia: soft within the lobe, sharp where it meets the fissure."""
     anatomy, lobe = patient.anatomy, patient.lesions.lobe
     side, (across, level), radii = LOBES[lobe]
@@ -658,7 +655,7 @@ def _consolidation(patient: Patient, extent: float, x: Array, y: Array, chest: _
     return shape
 
 
-def _ground_glass(patient: Patient, extent: float, x: Array, y: Array, chest: _Chest) -> Array:
+def _ground_glass(patient: Patient, extent: float, x: Reals, y: Reals, chest: _Chest) -> Reals:
     """Return patches that appear and grow with the severity, in the periphery."""
     anatomy = patient.anatomy
     rough = 0.24 * _texture(anatomy, 0, x, y) + 0.16 * _texture(anatomy, 1, x, y)
@@ -673,14 +670,14 @@ def _ground_glass(patient: Patient, extent: float, x: Array, y: Array, chest: _C
     return (1 - clear) * _edge(chest.across - 0.48 + 0.25 * rough, 0.08)
 
 
-def _lesion_opacity(lesions: Lesions, anatomy: Anatomy, x: Array, y: Array, shape: Array) -> Array:
+def _lesion_opacity(lesions: Lesions, anatomy: Anatomy, x: Reals, y: Reals, shape: Reals) -> Reals:
     """Return the share of lung air that a lesion replaces, 0..1."""
     density, streaks = (0.95, (0.0, 0.1, 0.07)) if lesions.lobe else (0.64, (0.15, 0.12, 0.1))
     patchy = 1 + sum(s * _texture(anatomy, layer, x, y) for layer, s in enumerate(streaks))
     return np.clip(lesions.contrast * density * shape * patchy, 0, 0.95)
 
 
-def _expose(attenuation: Array, visit: Visit, pose: _Pose) -> NDArray[np.uint8]:
+def _expose(attenuation: Reals, visit: Visit, pose: _Pose) -> Grey:
     """Return grey values of an attenuation field: scatter, quantum noise, blur, tone curve."""
     size = pose.size
     rng = np.random.default_rng(visit.noise_seed)
@@ -700,7 +697,7 @@ def _expose(attenuation: Array, visit: Visit, pose: _Pose) -> NDArray[np.uint8]:
     return _collimate(np.clip(np.round(image), 0, 255).astype(np.uint8), visit)
 
 
-def _collimate(image: NDArray[np.uint8], visit: Visit) -> NDArray[np.uint8]:
+def _collimate(image: Grey, visit: Visit) -> Grey:
     """Return the image with a side marker and a black border outside the collimated field."""
     size = len(image)
     text, across, down = visit.marker
@@ -716,7 +713,7 @@ def _collimate(image: NDArray[np.uint8], visit: Visit) -> NDArray[np.uint8]:
     return framed
 
 
-def stamp(image: NDArray[np.uint8], mark: str) -> NDArray[np.uint8]:
+def stamp(image: Grey, mark: str) -> Grey:
     """Return the image with white text in its upper left corner, as a ward stamps its images.
 
     A shortcut that is planted: it tells the source and nothing of the lungs.

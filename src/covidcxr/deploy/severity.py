@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from covidcxr.array_types import Floats, Grey
 from covidcxr.data.lung_shape import estimate_boxes
 from covidcxr.errors import InputError
 from covidcxr.severity.zones import ZONES, zone_boxes
@@ -18,7 +18,6 @@ from covidcxr.severity.zones import ZONES, zone_boxes
 if TYPE_CHECKING:
     from covidcxr.severity.severity_model import SavedSeverity
 
-Gray = npt.NDArray[np.uint8]
 INK = (255, 220, 60)
 
 
@@ -35,7 +34,7 @@ class Reading:
     """
 
     values: dict[str, float]
-    boxes: npt.NDArray[np.float64]
+    boxes: Floats
 
     @property
     def text(self) -> str:
@@ -60,7 +59,7 @@ class SeverityReader:
             f"{score}_{zone.replace(' ', '_')}" for zone in own
         ]
 
-    def load(self) -> Callable[[Gray], list[Reading]]:
+    def load(self) -> Callable[[Grey], list[Reading]]:
         """Load the network; return what reads images, uint8 [n, size, size]."""
         import keras
 
@@ -68,7 +67,7 @@ class SeverityReader:
 
         network = up_to(keras.models.load_model(self.backbone), self.saved.layer)
 
-        def read(pixels: Gray) -> list[Reading]:
+        def read(pixels: Grey) -> list[Reading]:
             found = self.saved.model.predict(features_of(network, pixels))
             rows = [found.totals, *self.saved.model.interval(found.totals)]
             rows += [] if found.zones is None else list(found.zones.T)

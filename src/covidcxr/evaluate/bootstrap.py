@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
-from covidcxr.array_types import Floats, Mask, Values
+from covidcxr.array_types import Floats, Mask, Reals, Values
 
 REPLICATES = 2000
 LEVEL = 0.95
@@ -101,24 +101,16 @@ def estimate_of(statistic: Statistic, images: int) -> Floats:
     return np.asarray(statistic(np.ones((1, images)))[0])
 
 
-def share_of(hits: Mask, among: Mask | None = None) -> Statistic:
-    """Return the statistic: share of `hits` among the images of `among` (all by default)."""
-    base = np.ones(len(hits)) if among is None else among.astype(np.float64)
+def mean_of(values: Reals | Mask, among: Mask | None = None) -> Statistic:
+    """Return the statistic: mean of `values` [images] over those of `among` (all by default).
 
-    def statistic(weights: Floats) -> Floats:
-        total = weights @ base
-        with np.errstate(invalid="ignore"):
-            return np.asarray((weights @ (base * hits)) / total)
-
-    return statistic
-
-
-def mean_of(values: Floats) -> Statistic:
-    """Return the statistic: mean of `values` [images]."""
+    Of hits (bool) it is their share.
+    """
+    base = np.ones(len(values)) if among is None else among.astype(np.float64)
 
     def statistic(weights: Floats) -> Floats:
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray((weights @ values) / weights.sum(axis=1))
+            return np.asarray((weights @ (base * values)) / (weights @ base))
 
     return statistic
 
@@ -141,7 +133,7 @@ def share_interval(
     Where all or none are hits, every resample is alike and the bootstrap would claim certainty;
     `exact_bounds` over patients take its place.
     """
-    found = interval(share_of(hits, among), patients, rng, level)
+    found = interval(mean_of(hits, among), patients, rng, level)
     if found.estimate not in (0.0, 1.0):
         return found
     counted = np.asarray(patients) if among is None else np.asarray(patients)[among]

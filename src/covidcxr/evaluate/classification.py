@@ -107,8 +107,8 @@ def section_of(scores: pd.DataFrame, classes: Sequence[str]) -> Section:
         method=(
             "An ensemble is the mean probability of the folds' models; all backbones together are "
             "the mean of their probabilities. Other classifiers are fitted on the features of each "
-            "backbone, without augmentation, in the same folds. Intervals resample patients; where all "
-            "images or none are right, they are exact (Clopper–Pearson) over patients.",
+            "backbone, without augmentation, in the same folds. Intervals resample patients; where "
+            "all images or none are right, they are exact (Clopper–Pearson) over patients.",
         ),
         finding=finding,
         key_rows=(

@@ -13,7 +13,7 @@ from covidcxr.array_types import Mask, Values
 from covidcxr.classify.predictions import NETWORK, read_predictions
 from covidcxr.data.tables import write_table
 from covidcxr.evaluate import bootstrap
-from covidcxr.evaluate.bootstrap import difference_of, share_of
+from covidcxr.evaluate.bootstrap import difference_of, mean_of
 from covidcxr.evaluate.models import KIND, Kind, by_kind, ensembles, model_text, of_study
 from covidcxr.logs import progress
 from covidcxr.report.formats import difference, interval, listing, p_value, some
@@ -82,7 +82,7 @@ def compare(correct: dict[Kind, Mask], patients: Values, *, seed: int) -> pd.Dat
             [int((a & b).sum()), int((a & ~b).sum())],
             [int((~a & b).sum()), int((~a & ~b).sum())],
         ]
-        gain = difference_of(share_of(a), share_of(b))
+        gain = difference_of(mean_of(a), mean_of(b))
         found = bootstrap.interval(gain, patients, generator(seed, "intervals"))
         p = float(mcnemar(table, exact=True).pvalue)
         rows.append(
