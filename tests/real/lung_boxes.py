@@ -101,7 +101,7 @@ def fit(samples: Sequence[Sample]) -> BoxRegression:
     return BoxRegression(whole, ridge(cropped, inside))
 
 
-def told(name: str, values: Sequence[float]) -> None:
+def stated(name: str, values: Sequence[float]) -> None:
     low, middle = np.percentile(values, [10, 50])
     print(f"{name}: mean {np.mean(values):.3f}, median {middle:.3f}, tenth percentile {low:.3f}")
 
@@ -118,9 +118,9 @@ def measure(samples: Sequence[Sample], patients: Sequence[str]) -> None:
             usual.append(overlap(filled_boxes(mean, SIZE), truth))
             regions.append(overlap(lung_region(found, SIZE), lung_region(boxes, SIZE)))
     print(f"{len(samples)} films of {len(set(patients))} patients, five folds by patient, IoU:")
-    told("boxes estimated, against the radiologists'", fitted)
-    told("the mean box for every film, against the same", usual)
-    told("outlines in estimated boxes, against outlines in the radiologists'", regions)
+    stated("boxes estimated, against the radiologists'", fitted)
+    stated("the mean box for every film, against the same", usual)
+    stated("outlines in estimated boxes, against outlines in the radiologists'", regions)
 
 
 def measure_phantoms() -> None:
@@ -134,7 +134,7 @@ def measure_phantoms() -> None:
             mask = resize(decode_gray(images / "masks" / f"{file.stem}_lung.png"), SIZE) >= 128
             boxes = estimate_boxes(resize(decode_gray(file), SIZE))
             values.append(overlap(lung_region(boxes, SIZE), mask))
-        told(f"{len(values)} phantoms (never fitted to), region against mask, IoU", values)
+        stated(f"{len(values)} phantoms (never fitted to), region against mask, IoU", values)
 
 
 if __name__ == "__main__":
@@ -148,7 +148,7 @@ if __name__ == "__main__":
             cropped=regression.cropped.astype(np.float32),
         )
         box_regression.cache_clear()
-    told(
+    stated(
         "the same films with the stored coefficients, which were fitted to them",
         [
             overlap(filled_boxes(estimate_boxes(film), SIZE), filled_boxes(boxes, SIZE))

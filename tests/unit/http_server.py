@@ -16,7 +16,7 @@ HTML = b"<!DOCTYPE html>\n<html><body>Sign in to continue</body></html>"
 class Fault:
     """How one request is answered; the defaults are a well-behaved answer.
 
-    `cut` ends the body at so many bytes of the file, though the length told is the whole; `ranges`
+    `cut` ends the body at so many bytes of the file, though the length given is the whole; `ranges`
     False ignores Range; `etag` and `length` False leave that header out.
     """
 

@@ -107,11 +107,11 @@ def test_control_that_holds_the_label_is_right_and_noise_is_not_sure_of_itself()
     labels = np.array([CLASSES.index(label) for label in images["label"]])
     rng = np.random.default_rng(0)
     telling = np.eye(3)[labels] + rng.normal(0, 0.05, (len(labels), 3))
-    told = control_score(telling, images, CLASSES, seed=1)
-    assert told["accuracy"] == 1
-    assert 0.5 < told["accuracy_low"] < 1
+    stated = control_score(telling, images, CLASSES, seed=1)
+    assert stated["accuracy"] == 1
+    assert 0.5 < stated["accuracy_low"] < 1
     test = images["split"] == "test"
-    assert told["n"] == test.sum()
+    assert stated["n"] == test.sum()
     noise = control_score(rng.normal(size=(len(labels), 3)), images, CLASSES, seed=1)
     assert noise["accuracy_low"] < 0.55
 
@@ -120,13 +120,13 @@ def test_majority_is_what_calling_the_most_frequent_training_class_gives():
     images = study()
     keep = (images["label"] != "covid") | (np.arange(len(images)) % 12 < 2)
     images = images[keep].reset_index(drop=True)
-    told = control_score(
+    stated = control_score(
         np.random.default_rng(0).normal(size=(len(images), 2)), images, CLASSES, seed=1
     )
     training = images[images["split"] == "train"]
     most = sorted(CLASSES, key=lambda label: -(training["label"] == label).sum())[0]
     truth = images.loc[images["split"] == "test", "label"]
-    assert told["majority"] == pytest.approx(accuracy_score(truth, [most] * len(truth)))
+    assert stated["majority"] == pytest.approx(accuracy_score(truth, [most] * len(truth)))
 
 
 def test_planted_source_is_told_and_an_absent_difference_is_not():
@@ -135,17 +135,17 @@ def test_planted_source_is_told_and_an_absent_difference_is_not():
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(len(images), 5))
     planted = noise + 6 * (images["source"] == "adults").to_numpy()[:, None]
-    told = predict_source(planted, images, seed=1)
-    assert told["accuracy"] == told["auc"] == told["balanced_accuracy"] == 1
-    assert told["patients"] == 60
-    assert told["majority"] == 0.5
+    stated = predict_source(planted, images, seed=1)
+    assert stated["accuracy"] == stated["auc"] == stated["balanced_accuracy"] == 1
+    assert stated["patients"] == 60
+    assert stated["majority"] == 0.5
     assert predict_source(noise, images, seed=1)["auc"] < 0.7
 
 
 def test_patients_never_stand_on_both_sides_when_sources_are_told():
     images = study()
     images["source"] = np.where(np.arange(len(images)) // 2 % 2, "children", "adults")
-    # Each patient is known by his own feature: told only if his other film trains.
+    # Each patient is known by his own feature: stated only if his other film trains.
     own = np.eye(60)[np.arange(len(images)) // 2]
     assert predict_source(own, images, seed=1)["auc"] < 0.65
 

@@ -102,13 +102,13 @@ def test_planted_patient_copy_and_broken_file_are_excluded_with_their_reasons():
     assert sorted([*chosen.images["path"], *chosen.excluded["path"]]) == sorted(
         f"again/{key}" for key, _ in rows
     )
-    told = reasons(chosen.excluded)
+    stated = reasons(chosen.excluded)
     # Source `again` is the table of `own`: the same patients under another name.
-    assert told.pop("again/a") == told.pop("again/b") == "patient_in_run"
-    assert told.pop("again/mine") == "patient_in_run"
-    assert told.pop("again/run~copy") == "image_in_run"
-    assert told.pop("again/bad") == "undecodable"
-    ((path, reason),) = told.items()
+    assert stated.pop("again/a") == stated.pop("again/b") == "patient_in_run"
+    assert stated.pop("again/mine") == "patient_in_run"
+    assert stated.pop("again/run~copy") == "image_in_run"
+    assert stated.pop("again/bad") == "undecodable"
+    ((path, reason),) = stated.items()
     assert path.startswith("again/d")
     assert reason == "duplicate_image"
     assert set(chosen.images["patient_id"]) <= {"again:2", "again:5", "again:6"}

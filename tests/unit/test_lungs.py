@@ -205,15 +205,15 @@ def test_estimate_agrees_with_the_radiologists_boxes():
     from covidcxr.data.decode import decode_gray
     from covidcxr.data.images import resize
 
-    told = read_lung_boxes(COLLECTION / "annotations/lung_bounding_boxes.json")
-    assert len(told) == 359
-    names = sorted(name for name, boxes in told.items() if not np.isnan(boxes).any())[::8]
+    stated = read_lung_boxes(COLLECTION / "annotations/lung_bounding_boxes.json")
+    assert len(stated) == 359
+    names = sorted(name for name, boxes in stated.items() if not np.isnan(boxes).any())[::8]
     values = [
         overlap(
             filled_boxes(
                 estimate_boxes(resize(decode_gray(COLLECTION / "images" / name), 224)), 224
             ),
-            filled_boxes(told[name], 224),
+            filled_boxes(stated[name], 224),
         )
         for name in names
     ]

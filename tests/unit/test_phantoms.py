@@ -33,7 +33,7 @@ def draw(seed, diagnosis, patient_id="someone", difficulty=0.5, size=SIZE):
 
 
 def lungs(phantom):
-    """Return the right and the left lung, told apart by their place in the image."""
+    """Return the right and the left lung, distinguished by their place in the image."""
     labels, count = ndimage.label(phantom.lung_mask)
     sizes = ndimage.sum_labels(phantom.lung_mask, labels, range(1, count + 1))
     largest = np.argsort(sizes)[-2:] + 1
