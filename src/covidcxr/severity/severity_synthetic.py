@@ -86,7 +86,9 @@ def section_of(results: pd.DataFrame, score: str) -> Section:
         paragraphs=(
             sentence,
             "The model learned from images of another kind than the sources: what it makes of "
-            "their framing and age counts as well, which the difference leaves out.",
+            "their framing and age counts as well, which the difference leaves out. A rise alone "
+            "is no disease: on the study's images noise as strong as the change raised the score "
+            "too (docs/experiments).",
         ),
         tables=(
             SectionTable(
