@@ -99,7 +99,7 @@ def translate(model: keras.Model, frames: Grey, images: Grey, where: Sequence[Fr
 
     The generator sees a frame shrunk by area averages. What it changes, its output less its input,
     is added to the image: the patient's anatomy keeps the sharpness that the generator's size
-    cannot hold (measured in docs/cyclegan.md).
+    cannot hold (measured in docs/experiments/2026-11-24-cyclegan.md).
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ segmentation to measure lungs by.
 The coefficients (`lung_boxes.npz`) were fitted by `tests/real/lung_boxes.py` to the boxes that
 radiologists drew on the COVID-19 Image Data Collection (CC BY 4.0,
 github.com/GeneralBlockchain/covid-19-chest-xray-lung-bounding-boxes-dataset) and to moved, scaled
-and mirrored copies of these images; how well they do on patients left out stands in docs/audits.md.
+and mirrored copies of these images; `docs/experiments` says how they do on patients left out.
 """
 
 from dataclasses import dataclass
