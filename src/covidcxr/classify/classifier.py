@@ -9,9 +9,8 @@ import pandas as pd
 from covidcxr.array_types import Integers
 from covidcxr.classify.classifiers import CLASSIFIERS, TEST, Examples, fit_folds, probabilities
 from covidcxr.classify.predictions import SET_OF, prediction_table
-from covidcxr.classify.samples import read_images
 from covidcxr.classify.weights import sample_weights
-from covidcxr.data.tables import class_positions, write_table
+from covidcxr.data.tables import class_positions, read_images, write_table
 from covidcxr.errors import InputError
 from covidcxr.features.bank import read_pooled
 from covidcxr.files import atomic

@@ -89,7 +89,7 @@ class Material:
     Attributes
     ----------
     table
-        The images, see `covidcxr.classify.samples.read_images`.
+        The images, see `covidcxr.data.tables.read_images`.
     classes
         Class names, in the order of the outputs.
     real

@@ -15,7 +15,7 @@ import keras
 from covidcxr.array_types import Singles
 from covidcxr.classify.card import ModelCard, add_card, read_card
 from covidcxr.classify.novelty import Reference, add_reference, reference_of
-from covidcxr.classify.samples import read_images
+from covidcxr.data.tables import read_images
 from covidcxr.errors import InputError
 from covidcxr.features.backbone import split_backbone
 from covidcxr.features.bank import read_pooled, standardisation

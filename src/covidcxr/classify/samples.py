@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from covidcxr.array_types import Floats, Integers
 from covidcxr.classify.weights import MADE, sample_weights
-from covidcxr.data.tables import class_positions, read_manifest, read_split
+from covidcxr.data.tables import class_positions
 from covidcxr.errors import InputError
 
 
@@ -19,23 +18,6 @@ class Sample:
 
     ids: list[str]
     classes: Integers
-
-
-def read_images(manifest: str | Path, split: str | Path) -> pd.DataFrame:
-    """Read the images of a population: the manifest with `split` and `fold`, in its order.
-
-    Raises
-    ------
-    InputError
-        The split holds an image that the manifest lacks.
-    """
-    images, sides = read_manifest(manifest), read_split(split)
-    strangers = sorted(set(sides["image_id"]) - set(images["image_id"]))
-    if strangers:
-        raise InputError(
-            f"{split} holds image {strangers[0]}, which {manifest} lacks: make the split again"
-        )
-    return images.merge(sides, on="image_id", validate="one_to_one")
 
 
 def weights_of(
@@ -58,7 +40,7 @@ def divide(table: pd.DataFrame, classes: Sequence[str], fold: int) -> tuple[Samp
     Parameters
     ----------
     table
-        See `read_images`.
+        See `covidcxr.data.tables.read_images`.
 
     Raises
     ------

@@ -9,8 +9,7 @@ import keras
 from covidcxr.classify.card import ModelCard, add_card
 from covidcxr.classify.fitting import Arm, Material, Training, identity, train_fold
 from covidcxr.classify.predictions import IDENTITY, NETWORK, SET_OF
-from covidcxr.classify.samples import read_images
-from covidcxr.data.tables import read_table, write_table
+from covidcxr.data.tables import read_images, read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.features.backbone import split_backbone
 from covidcxr.features.bank import Bank, read_bank

@@ -122,6 +122,23 @@ def read_split(path: str | Path) -> pd.DataFrame:
     return validated(table.astype({"fold": "Int64"}), SPLIT, path)
 
 
+def read_images(manifest: str | Path, split: str | Path) -> pd.DataFrame:
+    """Read the images of a population: the manifest with `split` and `fold`, in its order.
+
+    Raises
+    ------
+    InputError
+        The split holds an image that the manifest lacks.
+    """
+    images, sides = read_manifest(manifest), read_split(split)
+    strangers = sorted(set(sides["image_id"]) - set(images["image_id"]))
+    if strangers:
+        raise InputError(
+            f"{split} holds image {strangers[0]}, which {manifest} lacks: make the split again"
+        )
+    return images.merge(sides, on="image_id", validate="one_to_one")
+
+
 def validated(table: pd.DataFrame, schema: pa.DataFrameSchema, path: str | Path) -> pd.DataFrame:
     """Return `table` if it fits `schema`, else an InputError naming file, column, value."""
     try:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from covidcxr.array_types import Grey, Integers, Singles
-from covidcxr.data.tables import class_positions, read_manifest, read_split, write_table
+from covidcxr.data.tables import class_positions, read_images, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import share_interval
 from covidcxr.files import atomic
@@ -195,7 +195,7 @@ def run(
     """
     configure(threads=threads, seed=integer_seed(seed, "litert"))
     manifest, split, images = study
-    rows = read_manifest(manifest).merge(read_split(split), on="image_id", validate="one_to_one")
+    rows = read_images(manifest, split)
     pixels = np.load(images, mmap_mode="r")
     tests = np.flatnonzero((rows["split"] == "test").to_numpy())
     training = np.flatnonzero((rows["split"] == "train").to_numpy())

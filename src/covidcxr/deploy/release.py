@@ -15,7 +15,7 @@ from covidcxr.classify.card import add_member, read_card, read_member
 from covidcxr.classify.predictions import ENSEMBLE
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.images import resize
-from covidcxr.data.tables import read_manifest, read_table
+from covidcxr.data.tables import read_images, read_table
 from covidcxr.deploy.predict import Network, load_network
 from covidcxr.deploy.request import NOTICE, Request, class_names, find_model
 from covidcxr.files import atomic
@@ -56,7 +56,7 @@ def run(
     """
     card = read_card(model)
     assert card is not None  # the rule `model` has written it
-    manifest = read_manifest(images[0]).merge(read_table(images[1]), on="image_id")
+    manifest = read_images(*images)
     manifest = manifest.rename(columns={"label": "class"})
     counts = manifest.groupby(["split", "class"]).agg(
         images=("image_id", "size"), patients=("patient_id", "nunique")

@@ -13,8 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from covidcxr.classify.predictions import ENSEMBLE, read_predictions
-from covidcxr.classify.samples import read_images
-from covidcxr.data.tables import write_table
+from covidcxr.data.tables import read_images, write_table
 from covidcxr.evaluate import models
 from covidcxr.evaluate.bootstrap import Interval
 from covidcxr.evaluate.scores import measured_on

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 
 from covidcxr.array_types import Floats, Integers, Texts
 from covidcxr.data.lung_shape import estimate_boxes
-from covidcxr.data.tables import read_manifest, read_split, read_table, write_table
+from covidcxr.data.tables import read_images, read_manifest, read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import mean_of
 from covidcxr.explain.gradcam import build_explainer, explain
@@ -97,7 +97,7 @@ def run(
     judged = {OWN: model_zones.to_numpy()[seen], USUAL: np.column_stack(usual)}
     followed: dict[str, dict[str, Floats]] = {}
     boxes = np.stack([zone_boxes(estimate_boxes(one)) for one in pixels])
-    folds = fold_of(rows, read_manifest(study[0]).merge(read_split(study[1]), on="image_id"))
+    folds = fold_of(rows, read_images(*study))
     target = settings["classes"].index(settings["target"])
     for path in models:
         explainer = build_explainer(keras.models.load_model(path, compile=False))
