@@ -21,7 +21,7 @@ from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import Interval
 from covidcxr.evaluate.models import by_kind, ensembles, networks, of_study
 from covidcxr.evaluate.scores import measured
-from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
+from covidcxr.evaluate.style import dots, figure_style, save_figure
 from covidcxr.logs import progress
 from covidcxr.report.formats import interval_of, listing, ratio, share, table_of
 from covidcxr.report.section import Check, Section, SectionFigure, SectionTable, write_section
@@ -237,9 +237,9 @@ def measures(
 def draw(audit: pd.DataFrame) -> Figure:
     """Draw the balanced accuracy of every predictor with its interval, the models' last."""
     names = {
-        "attribute": ("one attribute, without the picture", PALETTE[0]),
-        "together": ("several attributes", PALETTE[5]),
-        "model": ("image model", PALETTE[2]),
+        "attribute": ("one attribute, without the picture", 0),
+        "together": ("several attributes", 5),
+        "model": ("image model", 2),
     }
     kinds = [audit[audit["kind"] == kind] for kind in names]
     ranked = [part.sort_values("balanced_accuracy", kind="stable") for part in kinds]
@@ -248,12 +248,9 @@ def draw(audit: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(6.3, 0.8 + 0.21 * len(shown)))
     axes = figure.subplots()
     for kind, group in shown.groupby("kind", sort=False):
-        values, low, high = (group[f"balanced_accuracy{end}"] for end in ("", "_low", "_high"))
-        reach = np.clip([values - low, high - values], 0, None)
+        values = group[[f"balanced_accuracy{end}" for end in ("", "_low", "_high")]]
         label, colour = names[str(kind)]
-        axes.errorbar(
-            values, group.index, xerr=reach, fmt="o", markersize=4, color=colour, label=label
-        )
+        dots(axes, group.index.to_numpy(float), values.to_numpy(float), colour, label)
     chance_level = 1 / len(classes)
     axes.axvline(chance_level, color=GREY, linestyle="--", linewidth=0.8)
     axes.annotate(
