@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from covidcxr.classify.fitting import Arm, Material, Training
-from covidcxr.classify.repeats import PLAIN, pooled, train_head
+from covidcxr.classify.repeats import PLAIN, mean_over_folds, train_head
 from covidcxr.config import complete, read_schema
 from covidcxr.data.tables import read_manifest, read_split
 from covidcxr.features.bank import read_bank
@@ -95,7 +95,7 @@ def main() -> None:
             scores = models[columns].to_numpy()
             reference = scores if reference is None else reference
             flips = int((scores.argmax(axis=1) != reference.argmax(axis=1)).sum())
-            whole = pooled(models, table, classes)
+            whole = mean_over_folds(models, table, classes)
             named = np.array(classes)[whole[columns].to_numpy().argmax(axis=1)]
             right = whole["label"].to_numpy() == named
             test, held = (

@@ -24,7 +24,7 @@ import yaml
 from scipy import stats
 
 from covidcxr.classify.fitting import Arm, Material, Training
-from covidcxr.classify.repeats import PLAIN, pooled, train_head
+from covidcxr.classify.repeats import PLAIN, mean_over_folds, train_head
 from covidcxr.config import complete, read_schema
 from covidcxr.data.split import assign_folds
 from covidcxr.data.tables import read_manifest, read_table
@@ -78,7 +78,7 @@ def accuracies(
                 )
                 for k in range(folds)
             ]
-            scored = pooled(pd.concat(predicted), divided, classes)
+            scored = mean_over_folds(pd.concat(predicted), divided, classes)
             chosen = np.array(classes)[
                 scored[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
             ]
