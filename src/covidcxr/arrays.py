@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from covidcxr.array_types import Values
+from covidcxr.array_types import Integers, Values
 from covidcxr.errors import InputError
 
 
@@ -49,6 +49,29 @@ def save_blocks(
         raise ValueError(
             f"{path}: the blocks hold {written} elements, the shape {shape} asks others"
         )
+
+
+def shard_rows(count: int, shard: str | None, unit: int = 1) -> slice:
+    """Return which rows a shard has.
+
+    Parameters
+    ----------
+    count
+        Rows of the whole.
+    shard
+        `<k>of<n>`, k from 1: the k-th of n contiguous parts. None: all rows.
+    unit
+        Every shard has whole units of rows, but for the last one that has any.
+    """
+    number, shards = map(int, (shard or "1of1").split("of"))
+    units = -(-count // unit)
+    begin, end = (min(count, unit * (units * k // shards)) for k in (number - 1, number))
+    return slice(begin, end)
+
+
+def spread(count: int, most: int) -> Integers:
+    """Return `most` of `count` rows, evenly spread; all where there are no more."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
 def open_rows(array: str | Path, table: str | Path, rows: int) -> npt.NDArray[Any]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covidcxr.arrays import open_rows, save_blocks
+from covidcxr.arrays import open_rows, save_blocks, shard_rows, spread
 from covidcxr.errors import InputError
 
 
@@ -28,6 +28,24 @@ def test_the_file_is_what_numpy_would_have_written(
     blocks = (whole[start : start + step] for start in range(0, rows, step))
     save_blocks(folder / "blocks.npy", whole.shape, dtype, blocks)
     assert (folder / "blocks.npy").read_bytes() == (folder / "whole.npy").read_bytes()
+
+
+@given(st.integers(0, 300), st.integers(1, 9), st.integers(1, 40))
+def test_shards_are_whole_units_of_all_rows_in_order(count: int, shards: int, unit: int) -> None:
+    rows = np.arange(count)
+    parts = [rows[shard_rows(count, f"{k + 1}of{shards}", unit)] for k in range(shards)]
+    assert np.concatenate(parts).tolist() == rows.tolist() == rows[shard_rows(count, None)].tolist()
+    assert all(part[0] % unit == 0 for part in parts if len(part))
+    assert max(map(len, parts)) <= min(map(len, parts)) + 2 * unit
+
+
+@given(st.integers(0, 300), st.integers(1, 300))
+def test_as_many_rows_as_asked_are_spread_over_all(count: int, most: int) -> None:
+    rows = spread(count, most)
+    assert len(rows) == min(count, most)
+    assert {*rows[:1]} <= {0}
+    assert most == 1 or {*rows[-1:]} <= {count - 1}
+    assert len(rows) < 2 or np.ptp(np.diff(rows)) <= 1
 
 
 @pytest.mark.parametrize("rows", [2, 4])

@@ -107,6 +107,20 @@ def test_a_machine_s_calls_are_those_of_scikit_learns_on_the_same_features(count
     assert (found.argmax(axis=1) == others.classes).mean() > 0.9
 
 
+def test_a_machine_learns_from_so_many_images_at_most_and_from_rare_classes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(classifiers, "MOST_FOR_KERNEL", 90)
+    monkeypatch.setattr(classifiers, "FEWEST", 12)
+    data = rings(300, 0)
+    data = data.rows((data.classes > 0) | (np.arange(300) < 60))
+    machine = fit(support_vector, data).steps[-1][1].calibrated_classifiers_[0].estimator
+    assert machine.shape_fit_[0] == 12 + 2 * 41
+    monkeypatch.setattr(classifiers, "MOST_FOR_KERNEL", len(data.classes))
+    machine = fit(support_vector, data).steps[-1][1].calibrated_classifiers_[0].estimator
+    assert machine.shape_fit_[0] == len(data.classes)
+
+
 def test_a_machine_s_probabilities_are_calibrated_where_it_is_unsure() -> None:
     """Random labels: a machine that went by its own training scores would be sure of them."""
     rng = np.random.default_rng(0)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from covidcxr.data import same_image
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.phantoms import DIAGNOSES, render, sample_patient
 from covidcxr.data.same_image import SAME, ImageIndex, likeness, same_images, sketch
@@ -78,6 +79,17 @@ def test_images_added_later_are_found_in_either_order(phantoms: list[np.ndarray]
         pairs = found.add([sketch(one) for one in second])
         assert [(pair.first, pair.second) for pair in pairs] == [(k, k + 6) for k in range(6)]
         assert found.add([]) == []
+
+
+def test_candidates_do_not_depend_on_how_many_are_compared_at_a_time(
+    phantoms: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+):
+    windows = np.stack([sketch(one).windows for one in phantoms])
+    whole = same_image._nearest(windows[5:, :1], windows, 5)
+    monkeypatch.setattr(same_image, "BLOCK", 4)
+    monkeypatch.setattr(same_image, "TILE", 7)
+    assert same_image._nearest(windows[5:, :1], windows, 5) == whole
+    assert len(whole) > len(phantoms)
 
 
 def test_an_image_is_wholly_like_itself_and_not_like_its_mirror_image(phantoms: list[np.ndarray]):

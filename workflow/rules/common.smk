@@ -152,6 +152,16 @@ def content_of(sources):
     }
 
 
+SHARDS = config["performance"]["shards"]
+
+
+def sharded(file):
+    """Output of a rule that works in shards: its file, or for each shard one that `join` adds to the file."""
+    if SHARDS == 1:
+        return update(file)
+    return temp(file.replace(f"{RUN}/", f"{RUN}/shards/{{shard}}/"))
+
+
 # The run's images, and which of them train and test.
 STUDY = [
     f"{RUN}/{name}"
@@ -252,7 +262,12 @@ SYNTHETIC_IN = {
 PLAIN = [name for name, number in SYNTHETIC_IN.items() if not number]
 
 
+IMAGE_TABLE = r"manifest|timeline|severity|external/\w+"
+BANK = rf"(manifest|synthetic(_fold\d+)?)({'|'.join(['', *(f'_{name}' for name in OWN_TRANSFORMS)])})"
+
+
 wildcard_constraints:
+    shard=r"\d+of\d+",
     set="|".join(EXTERNAL) or "(?!)",
     backbone="|".join(BACKBONES),
     augmentation="|".join(AUGMENTATIONS),

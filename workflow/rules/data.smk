@@ -148,9 +148,9 @@ rule images:
     input:
         table=f"{RUN}/data/{{name}}.csv",
     output:
-        images=update(f"{RUN}/images/{{name}}.npy"),
+        images=sharded(f"{RUN}/images/{{name}}.npy"),
     wildcard_constraints:
-        name=r"manifest|timeline|severity|external/\w+",
+        name=IMAGE_TABLE,
     threads: 2
     resources:
         **job(2000, 30),
@@ -159,6 +159,29 @@ rule images:
         step=step("data/images"),
     message:
         "Decoding the images of {wildcards.name}.csv"
+    script:
+        "../scripts/run.py"
+
+
+# Where `performance.shards` is more than 1.
+rule join:
+    input:
+        shards=[f"{RUN}/shards/{k + 1}of{SHARDS}/{{file}}" for k in range(SHARDS)],
+    output:
+        whole=update(f"{RUN}/{{file}}"),
+    wildcard_constraints:
+        file=(
+            rf"images/({IMAGE_TABLE})\.npy|features/\w+/({BANK}/\w+\.(npy|csv)"
+            rf"|(external|controls)/\w+\.npy)"
+            if SHARDS > 1
+            else "(?!)"
+        ),
+    resources:
+        **job(1000, 60),
+    params:
+        step=step("data/join"),
+    message:
+        "Joining the shards of {wildcards.file}"
     script:
         "../scripts/run.py"
 

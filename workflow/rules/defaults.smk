@@ -3,6 +3,15 @@
 Snakemake has no directive for it, so this stands after all rules and fills in what a rule leaves out.
 """
 
+# With shards between them these would make a group of jobs that needs itself: its jobs would never start.
+if SHARDS > 1:
+    settings = workflow.group_settings
+    settings.overwrite_groups = {
+        name: group
+        for name, group in settings.overwrite_groups.items()
+        if name not in ("images", "lungs", "frames")
+    }
+
 for own in workflow.rules:
     if "step" in own.params.keys():
         if not own.log:

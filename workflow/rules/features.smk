@@ -51,9 +51,9 @@ rule features:
             then=f"{RUN}/data/holdout.csv",
         ),
     output:
-        **dict(zip(["clean", "views", "rows"], map(update, bank("{bank}")))),
+        **dict(zip(["clean", "views", "rows"], map(sharded, bank("{bank}")))),
     wildcard_constraints:
-        bank=rf"(manifest|synthetic(_fold\d+)?)({'|'.join(['', *(f'_{name}' for name in OWN_TRANSFORMS)])})",
+        bank=BANK,
     threads: THREADS
     resources:
         **job(6000, 240, gpu=1),
@@ -83,7 +83,7 @@ rule control_features:
         lungs=f"{RUN}/images/lungs.npy",
         lungs_table=f"{RUN}/data/lungs.csv",
     output:
-        features=update(f"{RUN}/features/{CONTROL}/controls/{{control}}.npy"),
+        features=sharded(f"{RUN}/features/{CONTROL}/controls/{{control}}.npy"),
     wildcard_constraints:
         control="whole|no_lungs|borders",
     threads: THREADS
@@ -103,7 +103,7 @@ rule external_features:
         network=f"{RUN}/backbones/{{backbone}}.keras",
         images=f"{RUN}/images/external/{{set}}.npy",
     output:
-        features=update(EXTERNAL_FEATURES),
+        features=sharded(EXTERNAL_FEATURES),
     threads: THREADS
     resources:
         **job(6000, 60, gpu=1),

@@ -30,6 +30,10 @@ PENALTIES = tuple(10 ** (k / 2 - 4) for k in range(9))
 MARGIN_PENALTY = 10.0
 """C of the support vector machine, the price of a wrong side; 3 to 30 differ little."""
 
+MOST_FOR_KERNEL, FEWEST = 5000, 100
+"""Images that the support vector machine learns from at most, whose time grows with their square,
+and of a class at least, where it has them."""
+
 INNER_FOLDS = 4
 TEST = -1
 """Fold of a test image."""
@@ -130,6 +134,13 @@ def fit(build: Callable[[Folds], Pipeline], examples: Examples) -> Pipeline:
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold
 
+    from covidcxr.arrays import spread
+
+    if build is support_vector:
+        share = min(1, MOST_FOR_KERNEL / len(examples.classes))
+        rows = [np.flatnonzero(examples.classes == one) for one in np.unique(examples.classes)]
+        kept = [of[spread(len(of), max(FEWEST, round(share * len(of))))] for of in rows]
+        examples = examples.rows(np.sort(np.concatenate(kept)))
     classes, patients = examples.classes, examples.patients
     most = min(len(np.unique(patients[classes == one])) for one in np.unique(classes))
     if most < 2:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from covidcxr.array_types import Floats, Reals, Texts
+from covidcxr.arrays import spread
 from covidcxr.classify.card import add_member, read_member
 from covidcxr.features.bank import standardisation
 
@@ -75,7 +76,7 @@ def reference_of(features: Reals, sources: Texts, patients: Texts) -> Reference:
     sources, patients
         [n]; an image's own patient is no neighbour in the limit of its source.
     """
-    kept = np.unique(np.linspace(0, len(features) - 1, MOST).astype(int))
+    kept = spread(len(features), MOST)
     features, sources, patients = features[kept], sources[kept], patients[kept]
     mean, variance = standardisation(features)
     scale = np.sqrt(variance)

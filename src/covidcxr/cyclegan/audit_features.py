@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from covidcxr.array_types import Floats, Integers, Mask, Texts
-from covidcxr.arrays import open_rows
+from covidcxr.arrays import open_rows, spread
 from covidcxr.cyclegan.synthetic import read_synthetic
 from covidcxr.data.tables import read_manifest, read_table, stacked, write_table
 from covidcxr.evaluate import bootstrap
@@ -45,6 +45,8 @@ COMPARISONS = ((SYNTHETIC, TARGET), (SOURCE, TARGET), (SYNTHETIC, SOURCE))
 """What is compared: the synthetic images, the images that they were made from (`source`) and the
 training images of the target class. The second pair is where the translation starts from."""
 
+MOST = 2000
+"""Images of a set that are compared: the kernel holds every pair of them."""
 RESAMPLES = 1000
 """Random halves of the images between which the kernel distance is computed."""
 FOLDS = 5
@@ -213,6 +215,7 @@ def measure(
         neighbours[neighbours["kind"] == kind].reset_index(drop=True) for kind in (SYNTHETIC, TEST)
     )
     rows = [(COPYING, SYNTHETIC, TEST, len(made), len(test), *copying(made, test, rng))]
+    samples = {name: one.of(spread(len(one.ids), MOST)) for name, one in samples.items()}
     for pair in COMPARISONS:
         first, second = (samples[part] for part in pair)
         for name, compare in ((CLASSIFIER, two_sample), (KERNEL, kernel_distance)):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from covidcxr.array_types import Grey, Mask
-from covidcxr.arrays import save_blocks
+from covidcxr.arrays import save_blocks, shard_rows
 from covidcxr.data.decode import decode_gray
 from covidcxr.data.tables import read_table
 from covidcxr.errors import InputError
@@ -19,7 +19,14 @@ IN_FLIGHT = 1024
 """Images handed to the threads at a time: a task of each image at once would grow with them."""
 
 
-def run(table: str | Path, images: str | Path, *, size: int, threads: int | None = None) -> None:
+def run(
+    table: str | Path,
+    images: str | Path,
+    *,
+    size: int,
+    threads: int | None = None,
+    shard: str | None = None,
+) -> None:
     """Decode the images of a table into one `.npy` file.
 
     Images go to the file in their order as they are decoded, so memory does not grow with their
@@ -36,6 +43,8 @@ def run(table: str | Path, images: str | Path, *, size: int, threads: int | None
         Side of the images, in pixels.
     threads
         Images decoded at a time; None leaves it to Python (a few more than there are processors).
+    shard
+        Which rows, see `covidcxr.arrays.shard_rows`; None for all.
 
     Raises
     ------
@@ -43,6 +52,7 @@ def run(table: str | Path, images: str | Path, *, size: int, threads: int | None
         If the table has no column `path`, or an image cannot be decoded.
     """
     paths = read_table(table, ["path"])["path"].tolist()
+    paths = paths[shard_rows(len(paths), shard)]
     with atomic(images) as temporary:
         save_blocks(temporary, (len(paths), size, size), np.uint8, decoded(paths, size, threads))
 

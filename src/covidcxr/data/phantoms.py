@@ -727,19 +727,15 @@ def stamp(image: Grey, mark: str) -> Grey:
 
 def _patients(
     patients: Mapping[str, int], difficulty: float, mark: str, seed: int
-) -> Iterator[tuple[Patient, Visit]]:
-    """Yield every image's patient and visit, the timeline last."""
+) -> Iterator[Patient]:
+    """Yield every patient, the timeline's last; one holds textures of 1.5 MB."""
     prefix = f"{mark.lower()}-" if mark else ""
     for diagnosis, count in patients.items():
         for index in range(count):
             patient_id = f"{prefix}{diagnosis.lower()}-{index:03d}"
             visits = VISITS[index % len(VISITS)]
-            patient = sample_patient(
-                seed, patient_id, diagnosis, visits=visits, difficulty=difficulty
-            )
-            yield from ((patient, visit) for visit in patient.visits)
-    patient = sample_patient(seed, prefix + TIMELINE_PATIENT, COVID, difficulty=difficulty)
-    yield from ((patient, visit) for visit in patient.visits)
+            yield sample_patient(seed, patient_id, diagnosis, visits=visits, difficulty=difficulty)
+    yield sample_patient(seed, prefix + TIMELINE_PATIENT, COVID, difficulty=difficulty)
 
 
 def run(folder: str | Path, *, settings: Mapping[str, Any], seed: int) -> None:
@@ -767,11 +763,16 @@ def run(folder: str | Path, *, settings: Mapping[str, Any], seed: int) -> None:
     """
     rows = []
     mark = settings["mark"]
-    images = list(_patients(settings["patients"], settings["difficulty"], mark, seed))
+    patients = progress(
+        _patients(settings["patients"], settings["difficulty"], mark, seed),
+        total=sum(settings["patients"].values()) + 1,
+        desc="phantoms",
+        unit="patient",
+    )
     with atomic(folder) as temporary:
         masks = temporary / "images/masks"
         masks.mkdir(parents=True)
-        for patient, visit in progress(images, desc="phantoms", unit="image"):
+        for patient, visit in ((one, visit) for one in patients for visit in one.visits):
             phantom = render(patient, visit, settings["image_size"])
             stem = f"{patient.patient_id}-day{visit.day:02d}"
             for path, pixels in (

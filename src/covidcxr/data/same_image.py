@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from covidcxr.array_types import Grey, Reals, Singles
+from covidcxr.array_types import Grey, Integers, Reals, Singles
 from covidcxr.logs import progress
 
 SAME = 0.81
@@ -43,8 +43,8 @@ PROMISING = 0.3
 """Agreement after coarse registration below which no finer one is tried."""
 NEAREST = 6
 """Candidates of each image, mirror images among them."""
-BLOCK = 512
-"""Images compared with all others at a time."""
+BLOCK, TILE = 512, 20_000
+"""Images compared at a time, and with how many others."""
 THREADS = 2
 
 
@@ -141,8 +141,8 @@ class ImageIndex:
     def add(self, sketches: Sequence[Sketch]) -> list[Pair]:
         """Append images and return their pairs, with earlier ones and among themselves.
 
-        Time grows with the product of new and all images: 10,000 at once take half a minute on two
-        cores (`benchmarks/scale.py`).
+        Time grows with the product of new and all images, and above 50,000 is mostly that
+        (`benchmarks/README.md`).
         """
         new = len(self._sketches)
         self._sketches += sketches
@@ -219,21 +219,34 @@ def _nearest(
     blocks = range(0, len(queries), BLOCK)
     for top in progress(blocks, desc="comparing", unit=f" x {BLOCK} images"):
         block = queries[top : top + BLOCK].astype(np.float32)
-        own = np.arange(len(block))
-        alike = np.full((2, len(block), len(base)), -1, np.float32)
-        for number in range(base.shape[1]):
-            columns = base[:, number].astype(np.float32).T
-            for side, views in enumerate((block, _mirrored(block))):
-                for view in views.transpose(1, 0, 2):
-                    np.maximum(alike[side], view @ columns, out=alike[side])
-        alike[:, own, start + top + own] = -2
-        both = alike.transpose(1, 2, 0).reshape(len(block), -1)
-        nearest = np.argpartition(-both, count - 1, axis=1)[:, :count]
-        for row, others in enumerate(nearest):
+        likest, nearest = [], []
+        for left in range(0, len(base), TILE):
+            tile = base[left : left + TILE]
+            alike = np.full((2, len(block), len(tile)), -1, np.float32)
+            for number in range(tile.shape[1]):
+                columns = tile[:, number].astype(np.float32).T
+                for side, views in enumerate((block, _mirrored(block))):
+                    for view in views.transpose(1, 0, 2):
+                        np.maximum(alike[side], view @ columns, out=alike[side])
+            own = start + top - left + np.arange(len(block))
+            here = (own >= 0) & (own < len(tile))
+            alike[:, here, own[here]] = -2
+            both = alike.transpose(1, 2, 0).reshape(len(block), -1)
+            best = _largest(both, count)
+            likest.append(np.take_along_axis(both, best, axis=1))
+            nearest.append(best + 2 * left)
+        among = _largest(np.hstack(likest), count)
+        for row, others in enumerate(np.take_along_axis(np.hstack(nearest), among, axis=1)):
             for other, mirrored in zip(*divmod(others, 2), strict=True):
                 pair = sorted((start + top + row, int(other)))
                 found.add((*pair, bool(mirrored)))
     return found
+
+
+def _largest(values: Singles, count: int) -> Integers:
+    """Return the positions of each row's largest values, `count` of them or all."""
+    count = min(count, values.shape[1])
+    return np.argpartition(-values, count - 1, axis=1)[:, :count]
 
 
 def _registered(template: Grey, picture: Grey, warp: Singles) -> Singles:

@@ -14,6 +14,7 @@ def run(
     control: str,
     mixed_precision: bool,
     threads: int,
+    shard: str | None = None,
 ) -> None:
     """Pass altered images of the run through a backbone, to its pooled features.
 
@@ -23,7 +24,7 @@ def run(
         Of the images, see `covidcxr.data.altered.alteration`.
     control
         `whole`, `no_lungs` or `borders`.
-    network, images, features, mixed_precision, threads
+    network, images, features, mixed_precision, threads, shard
         See `covidcxr.features.external_features.run`.
     """
     external_features.run(
@@ -33,5 +34,6 @@ def run(
         trainable="head",
         mixed_precision=mixed_precision,
         threads=threads,
+        shard=shard,
         altered=alteration(control, lungs, lungs_table),
     )

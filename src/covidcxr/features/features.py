@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from covidcxr.array_types import Grey, Values
-from covidcxr.arrays import save_blocks
+from covidcxr.arrays import save_blocks, shard_rows
 from covidcxr.data.tables import read_table, write_table
 from covidcxr.errors import InputError
 from covidcxr.features.augment import Transform, augmented_view, magnified
@@ -121,6 +121,7 @@ def run(
     *,
     settings: Mapping[str, Any],
     threads: int,
+    shard: str | None = None,
 ) -> None:
     """Write a feature bank: of all images as they are, of training images in views.
 
@@ -145,6 +146,9 @@ def run(
         (augmented ones of an image); transform (limits of the random transform, and under
         `function` the place of one's own, if any, see `covidcxr.features.own_transform`); seed;
         mixed_precision (compute in float16, for a GPU; False where it is not given).
+    shard
+        Which images, and of the m training images which, in whole batches: see
+        `covidcxr.arrays.shard_rows`. None for all.
 
     Raises
     ------
@@ -163,7 +167,10 @@ def run(
         )
     backbone, mixed = load_backbone(network, images), settings.get("mixed_precision", False)
     extractor = build_extractor(backbone, trainable, BATCH, mixed)
+    chosen = shard_rows(len(ids), shard, BATCH)
+    plain = pixels[chosen]
     trained = np.flatnonzero(places["view_row"].notna())
+    trained = trained[shard_rows(len(trained), shard, BATCH)]
 
     @lru_cache(maxsize=1)
     def fine(row: int) -> Grey:
@@ -179,10 +186,10 @@ def run(
         return augmented_view(fine(row), ids[row], number, transform, seed)
 
     with atomic(clean) as temporary:
-        save_features(temporary, (len(ids),), extractor, lambda i: pixels[i], "images")
+        save_features(temporary, (len(plain),), extractor, lambda i: plain[i], "images")
     with atomic(views) as temporary:
         save_features(temporary, (len(trained), number_of_views), extractor, view, "views")
-    write_table(places, rows)
+    write_table(places.iloc[chosen], rows)
 
 
 def load_backbone(network: str, images: str) -> keras.Model:
