@@ -156,7 +156,7 @@ SHARDS = config["performance"]["shards"]
 
 
 def sharded(file):
-    """Output of a rule that works in shards: its file, or for each shard one that `join` adds to the file."""
+    """Output of what may work in shards: a file or, of each shard, a part that `join` adds to the file."""
     if SHARDS == 1:
         return update(file)
     return temp(file.replace(f"{RUN}/", f"{RUN}/shards/{{shard}}/"))
