@@ -11,7 +11,7 @@ from covidcxr.data.population import run as population
 from covidcxr.data.split import assign_folds
 from covidcxr.data.tables import read_split, write_table
 from covidcxr.errors import InputError
-from covidcxr.evaluate.leave_site_out import ALL, SMALLER, WHOLE, divided, run
+from covidcxr.evaluate.leave_site_out import ALL, MEASURES, SMALLER, WHOLE, divided, run, section_of
 from covidcxr.evaluate.models import BY_PATIENT, STUDY
 from covidcxr.report.section import read_section
 from tests.unit.split_samples import manifest_of
@@ -129,6 +129,18 @@ def test_what_a_new_site_costs_by_site_and_as_a_whole(study):
     assert section.checks[0].state == "warning"
     assert "1.000 where only the patient was not" in section.paragraphs[0]
     assert "Not left out whole: collection (normal)" in section.limits[0].text
+
+
+@pytest.mark.parametrize(("low", "state"), [(0.45, "warning"), (0.55, "pass")])
+def test_a_model_at_chance_at_new_sites_does_not_pass(low: float, state: str):
+    row = {"backbone": "A", "augmentation": "v1", "classifier": "network", "model": "ensemble"}
+    row |= {"classes": "covid, normal", "n": 9, "patients": 9}
+    row |= {f"{name}{end}": 0.6 for name in MEASURES for end in ("", "_high")}
+    row |= {f"{name}_low": low for name in MEASURES}
+    found = pd.DataFrame([row | {"unseen": by, "group": ALL} for by in ("site", "patient")])
+    section = section_of(found, {})
+    assert section.checks[0].state == state
+    assert "by chance 0.500" in section.paragraphs[0]
 
 
 def test_beside_folds_of_sites_the_same_images_are_divided_by_patient(study):

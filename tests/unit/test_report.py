@@ -254,6 +254,9 @@ def test_no_external_validation_is_a_limit_only_where_no_external_set_was_scored
     skipped = Check("External validity", "not run", "No set given.")
     inputs.sections.append(Section("external", "External test", "validity", checks=(skipped,)))
     assert said()
+    inputs.config["split"]["unit"] = "site"
+    assert said()
+    assert not any("of another hospital" in limit.text for limit in run_of(inputs).limits)
 
 
 def test_every_limit_stands_once_at_the_top_or_under_limits_whoever_gives_it(

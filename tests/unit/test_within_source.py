@@ -107,6 +107,16 @@ def test_a_site_is_held_fixed_where_it_is_not_the_source_and_in_several_sources(
     assert "0.000 (0.000–0.000) within one source, 1.000 (1.000–1.000) within one site, " in text
 
 
+def test_the_first_screen_shows_the_set_with_the_most_pairs():
+    few_pairs = predictions([("a", "PA", "covid", 0.9), ("a", "PA", "other", 0.1)])
+    many = predictions([("a", "PA", "covid", 0.4), ("a", "PA", "other", 0.6)] * 3)
+    frames = [few_pairs.assign(set="test"), many.assign(set="validation")]
+    found = few(10, within_sources, pd.concat(frames), "covid", 0)
+    section = section_of(found, "covid", KIND_OF)
+    assert section.key_rows[0].note == "on validation"
+    assert section.checks[0].text.startswith("AUC of VGG16 v1 for covid on validation 0.000")
+
+
 def test_intervals_resample_patients_not_images():
     rows = [("a", "PA", "covid", 0.9), ("a", "PA", "other", 0.4)] * 20
     rows += [("a", "PA", "covid", 0.3), ("a", "PA", "other", 0.6)] * 10

@@ -19,7 +19,7 @@ from covidcxr.evaluate.bootstrap import Interval
 from covidcxr.evaluate.scores import measured_on
 from covidcxr.evaluate.style import dots, figure_style, save_figure
 from covidcxr.logs import progress
-from covidcxr.report.formats import interval_of, listing, table_of
+from covidcxr.report.formats import interval_of, listing, ratio, table_of
 from covidcxr.report.section import (
     Check,
     Limit,
@@ -189,13 +189,18 @@ def section_of(found: pd.DataFrame, divided_sites: dict[str, str]) -> Section:
     shown = texts[texts["group"] == group].set_index("unseen").to_dict("index")
     site, patient = shown["site"], shown["patient"]
     name = models.model_text(*map(str, best[models.KIND].iloc[0]))
+    chance = 1 / len(site["classes"].split(", "))
     finding = (
         f"{name}, {group}: balanced accuracy {site['text']} at sites never trained on, "
-        f"{patient['text']} where only the patient was not."
+        f"{patient['text']} where only the patient was not, by chance {ratio(chance)}."
     )
     # Where all or none are right there is no interval.
-    most = np.nanmax([site["balanced_accuracy"], site["balanced_accuracy_high"]])
-    worse = most < patient["balanced_accuracy"]
+    ends = [
+        site["balanced_accuracy"],
+        site["balanced_accuracy_low"],
+        site["balanced_accuracy_high"],
+    ]
+    worse = np.nanmax(ends) < patient["balanced_accuracy"] or np.nanmin(ends) <= chance
     names = listing(f"{name} ({labels})" for name, labels in divided_sites.items())
     limit = Limit(
         f"Not left out whole: {names}. Without it a class would lack most of its images, so its "

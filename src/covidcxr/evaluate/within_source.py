@@ -229,7 +229,9 @@ def section_of(found: pd.DataFrame, target: str, best: Kind) -> Section:
     )
     rows: tuple[KeyRow, ...] = ()
     if lines:
-        chosen = "test" if "test" in measurable else measurable[0]
+        chosen = max(
+            measurable, key=lambda name: max(mine.loc[k, "pairs"] for k in held if k[1] == name)
+        )
         line = lines[measurable.index(chosen)]
         shown_first = f"AUC of {model_text(*best)} for {target} {line}."
         key = next(key for key in held if key[1] == chosen)

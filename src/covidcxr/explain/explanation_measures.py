@@ -248,10 +248,11 @@ def _finding(rows: Sequence[Row], region: str) -> str:
     known, above = _known(rows, region), _above(rows, region)
     subject = listing(above) if above else "none"
     shares = sorted(row[f"{region}_share"] for row in known)
+    ends = dict.fromkeys([share(shares[0]), share(shares[-1])])
     return (
         f"Of {some(len(known), 'ensemble')}, {subject} look{'' if len(above) > 1 else 's'} at the "
-        f"{region} more than a uniform map would. Between {share(shares[0])} and "
-        f"{share(shares[-1])} of the maps' energy lies inside; the {region} "
+        f"{region} more than a uniform map would. Of the maps' energy {'–'.join(ends)} lies "
+        f"inside; the {region} "
         f"take{'s' if region == 'lesion' else ''} {share(known[0][f'{region}_area'])} of the image "
         f"({sample(known[0][f'{region}_images'])})."
     )

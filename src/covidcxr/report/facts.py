@@ -96,7 +96,8 @@ class Run:
         checks = self.checks
         for title, text in CHECKS.items():
             if text and checks[title][0].state == "not run":
-                found.append(Limit(text))
+                sites = title == "External validity" and self.config["split"]["unit"] == "site"
+                found.append(Limit(OTHER_SITES if sites else text))
         return list(dict.fromkeys(found))
 
 
@@ -111,6 +112,11 @@ CHECKS = {
     "Grad-CAM on the lungs": "Whether the heat maps lie on the lungs was not measured.",
 }
 """The checks of the first screen, and what a run cannot show that did not make one."""
+OTHER_SITES = (
+    "No external validation: the test images are of other sites than the training images, but of "
+    "the same collections."
+)
+"""What a run that leaves sites out cannot show without an external set."""
 WORSE = ("not run", "pass", "warning")
 
 
