@@ -4,11 +4,14 @@ A configuration of Keras, a switch of a numerical library or the locale can move
 step. Jobs of the workflow and the command `covidcxr` start from here instead.
 """
 
+import gc
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 PINNED = {
     # No folder, so no `keras.json` is read or written there.
@@ -80,6 +83,34 @@ def restart_pinned() -> None:
     """Pin the environment; start this process once more if Python itself reads what changed."""
     if any(name.startswith(("LC_", "PYTHON")) for name in pin()):
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+@contextmanager
+def quick_imports() -> Iterator[None]:
+    """Import without garbage collection, and Keras without what only its extras need.
+
+    Keras tries scikit-learn and Matplotlib, for wrappers and galleries that nothing here uses, and
+    goes on where they are missing. A job of seconds pays for either; a step's own imports of them
+    are left alone.
+    """
+    sys.meta_path.insert(0, _NotForKeras)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+        sys.meta_path.remove(_NotForKeras)
+
+
+class _NotForKeras:
+    """A finder that finds nothing, and hides some packages while Keras is being imported."""
+
+    @staticmethod
+    def find_spec(name: str, *_: Any) -> None:
+        spec = getattr(sys.modules.get("keras"), "__spec__", None)
+        if name in ("matplotlib", "sklearn") and getattr(spec, "_initializing", False):
+            raise ModuleNotFoundError(f"not for Keras: {name}", name=name)
 
 
 def writable(folder: Path) -> bool:

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -100,8 +101,38 @@ print(json.dumps({
 """
 
 
+def shown(folder: Path, variables: dict[str, str]) -> dict[str, Any]:
+    """Start in a folder as the command does, and return what the settings are."""
+    start = f"from covidcxr.environment import restart_pinned; restart_pinned()\n{SETTINGS}"
+    (folder / "start.py").write_text(start)
+    done = subprocess.run(
+        [sys.executable, "start.py"],
+        cwd=folder,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings without any of the user's."""
+    found = shown(tmp_path_factory.mktemp("plain"), {})
+    assert found["keras"] == ["float32", 1e-7, "tensorflow", "channels_last", None]
+    assert found["figures"]["font.size"] == 8
+    assert found["encoding"] == "utf-8"
+    return found
+
+
 @pytest.mark.parametrize("home", ["settings", "none"])
-def test_the_users_settings_change_nothing(home: str, tmp_path: Path) -> None:
+def test_the_users_settings_change_nothing(
+    home: str, plain: dict[str, Any], tmp_path: Path
+) -> None:
     (tmp_path / "settings/.keras").mkdir(parents=True)
     odd = {"floatx": "float16", "epsilon": 0.1, "image_data_format": "channels_first"}
     (tmp_path / "settings/.keras/keras.json").write_text(json.dumps(odd | {"backend": "torch"}))
@@ -117,24 +148,25 @@ def test_the_users_settings_change_nothing(home: str, tmp_path: Path) -> None:
         "PYTHONWARNINGS": "error",
         "TF_ENABLE_ONEDNN_OPTS": "0",
     }
-    start = f"from covidcxr.environment import restart_pinned; restart_pinned()\n{SETTINGS}"
-    (tmp_path / "start.py").write_text(start)
-    shown = []
-    for environment in (os.environ, os.environ | variables):
-        done = subprocess.run(
-            [sys.executable, "start.py"],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        shown.append(json.loads(done.stdout))
-    assert shown[0] == shown[1]
-    assert shown[0]["keras"] == ["float32", 1e-7, "tensorflow", "channels_last", None]
-    assert shown[0]["figures"]["font.size"] == 8
-    assert shown[0]["encoding"] == "utf-8"
+    assert shown(tmp_path, variables) == plain
+
+
+QUICK = """
+import gc, sys
+from covidcxr.environment import quick_imports
+with quick_imports():
+    import keras
+    print(gc.isenabled(), "sklearn" in sys.modules, "matplotlib" in sys.modules)
+    import matplotlib, sklearn
+print(gc.isenabled(), "_NotForKeras" in str(sys.meta_path), sklearn.__name__, matplotlib.__name__)
+"""
+
+
+def test_keras_is_imported_without_its_extras_and_a_step_may_import_them_itself() -> None:
+    done = subprocess.run([sys.executable, "-c", QUICK], capture_output=True, text=True, check=True)
+    inside, after = done.stdout.splitlines()
+    assert inside == "False False False"
+    assert after == "True False sklearn matplotlib"
 
 
 def test_code_digest_is_the_same_on_every_version_of_python() -> None:

@@ -8,7 +8,7 @@ argument: a digest of what a job reads beside its inputs, which makes its result
 import importlib
 import inspect
 
-from covidcxr.environment import pin
+from covidcxr.environment import pin, quick_imports
 from covidcxr.logs import step
 
 pin()
@@ -26,7 +26,8 @@ with step(snakemake.log[0]):
     params = plain(snakemake.params)
     module = params.pop("step").split()[0]
     params.pop("content", None)
-    run = importlib.import_module(f"covidcxr.{module.replace('/', '.')}").run
+    with quick_imports():
+        run = importlib.import_module(f"covidcxr.{module.replace('/', '.')}").run
     given = {**plain(snakemake.input), **plain(snakemake.output), **params}
     wildcards = dict(snakemake.wildcards.items())
     around = {**wildcards, "wildcards": wildcards, "threads": snakemake.threads} | given

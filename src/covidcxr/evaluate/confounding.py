@@ -105,10 +105,7 @@ def run(
     every = [("attribute", SINGLE), ("together", TOGETHER)]
     predictors = [(kind, name, cols) for kind, group in every for name, cols in group.items()]
     folds = patient_folds(labels, patients, seed)
-    found = [(CHANCE, "chance", chance(labels, len(classes)))]
-    for kind, name, columns in progress(predictors, desc="attributes"):
-        data = encode(images[list(columns)])
-        found.append((name, kind, out_of_fold(data, labels, folds, len(classes), seed)))
+    models = []
     own = ensembles(networks(of_study(read_predictions(predictions, classes))))
     for (backbone, augmentation, _), part in by_kind(own[own["set"].isin(["validation", "test"])]):
         predicted = images["image_id"].map(part.set_index("image_id")["predicted"])
@@ -118,7 +115,17 @@ def run(
                 "them and run again"
             )
         called = class_positions(predicted, classes)
-        found.append((f"{backbone} {augmentation}", "model", (called, called)))
+        models.append((f"{backbone} {augmentation}", "model", (called, called)))
+    found = [(CHANCE, "chance", chance(labels, len(classes)))]
+    # Attributes that a run's images share say the same, as source and site where they are one.
+    known: dict[bytes, tuple[Integers, Integers]] = {}
+    for kind, name, columns in progress(predictors, desc="attributes"):
+        data = encode(images[list(columns)])
+        key = data.tobytes()
+        if key not in known:
+            known[key] = out_of_fold(data, labels, folds, len(classes), seed)
+        found.append((name, kind, known[key]))
+    found += models
     audit = pd.DataFrame(
         [
             {"predictor": name, "kind": kind} | measures(called, labels, patients, classes, seed)
