@@ -27,6 +27,11 @@ FILES = {
 }
 
 
+def output(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Call a network without building a graph first, which takes longer than two images."""
+    return np.asarray(model(images, training=False))
+
+
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 1), np.uint8)
@@ -70,22 +75,20 @@ def test_features_equal_those_of_keras_with_imagenet_weights(
     }[name]
     reference = network(weights="imagenet", include_top=False, input_shape=(SIZE, SIZE, 3))
     rgb = np.repeat(images, 3, axis=-1).astype(np.float32)
-    expected = reference.predict(module.preprocess_input(rgb), verbose=0)
+    expected = output(reference, module.preprocess_input(rgb))
 
     run(path, tmp_path / "b.keras", tmp_path / "b.json", backbone=name, size=SIZE, seed=0)
     loaded = keras.models.load_model(tmp_path / "b.keras")
     scale = np.abs(expected).max()
-    np.testing.assert_allclose(
-        loaded.predict(images, verbose=0) / scale, expected / scale, atol=1e-4
-    )
+    np.testing.assert_allclose(output(loaded, images) / scale, expected / scale, atol=1e-4)
 
 
 def test_gray_and_rgb_images_agree(images: np.ndarray) -> None:
     model = build_backbone("MobileNetV2", SIZE)
     initialise_weights(model, 0)
     np.testing.assert_allclose(
-        model.predict(images, verbose=0),
-        model.predict(np.repeat(images, 3, axis=-1), verbose=0),
+        output(model, images),
+        output(model, np.repeat(images, 3, axis=-1)),
         rtol=1e-4,
         atol=1e-4,
     )
@@ -100,7 +103,7 @@ def test_random_weights_keep_images_apart_and_follow_the_seed(name: str) -> None
     model = build_backbone(name, SIZE)
     initialise_weights(model, 0)
     extractor, _ = split_backbone(model, "head")
-    first = extractor.predict(images, verbose=0)
+    first = output(extractor, images)
     assert np.isfinite(first).all()
     assert (first.std(axis=0) > 1e-3).mean() > 0.5
     kernel = next(x.kernel for x in model.layers if hasattr(x, "kernel"))
@@ -120,6 +123,7 @@ def test_every_weight_file_that_does_not_fit_is_named(tmp_path: Path, resnet_fil
     network = keras.applications.ResNet50(weights=None, input_shape=(SIZE, SIZE, 3), classes=5)
     with h5py.File(with_top, "w") as file:
         save_weights_to_hdf5_group(file, network)
+    built = {name: build_backbone(name, SIZE) for name in ("EfficientNetB0", "ResNet50")}
     for name, path in [
         ("EfficientNetB0", resnet_file),
         ("ResNet50", truncated),
@@ -129,7 +133,7 @@ def test_every_weight_file_that_does_not_fit_is_named(tmp_path: Path, resnet_fil
         ("ResNet50", tmp_path),
     ]:
         with pytest.raises(InputError) as error:
-            load_weights(build_backbone(name, SIZE), path)
+            load_weights(built[name], path)
         assert str(path) in str(error.value)
         assert name in str(error.value)
 
@@ -179,9 +183,9 @@ def test_the_two_parts_compose_to_the_pooled_backbone(trainable: str, images: np
     model = build_backbone("MobileNetV2", SIZE)
     initialise_weights(model, 0)
     extractor, remainder = split_backbone(model, trainable)
-    whole = model.predict(images, verbose=0).mean(axis=(1, 2))
-    cached = extractor.predict(images, verbose=0)
-    np.testing.assert_allclose(remainder.predict(cached, verbose=0), whole, rtol=1e-3, atol=1e-4)
+    whole = output(model, images).mean(axis=(1, 2))
+    cached = output(extractor, images)
+    np.testing.assert_allclose(output(remainder, cached), whole, rtol=1e-3, atol=1e-4)
     if trainable == "all":
         np.testing.assert_array_equal(cached, images)
 
@@ -194,10 +198,10 @@ def test_named_layers_are_averaged_beside_the_last_map(images: np.ndarray) -> No
         model.input,
         [model.get_layer(name).output for name in ("block3_pool", "block4_pool", "block5_pool")],
     )
-    maps = [np.asarray(one) for one in inner.predict(images, verbose=0)]
+    maps = [np.asarray(one) for one in inner(images, training=False)]
     extractor, _ = split_backbone(joined, "head")
     expected = np.concatenate([one.mean(axis=(1, 2)) for one in maps], axis=1)
-    pooled = extractor.predict(images, verbose=0)
+    pooled = output(extractor, images)
     np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-5)
     assert joined.output_shape[1:3] == model.output_shape[1:3]
 
@@ -222,8 +226,8 @@ def test_a_backbone_with_named_layers_is_written_and_loads(
     assert (summary.size, summary.parameters) == (SIZE, loaded.count_params())
     assert summary.size_mb == pytest.approx(path.stat().st_size / 1e6)
     np.testing.assert_allclose(
-        loaded.predict(images, verbose=0),
-        with_layers(plain, ["block4_pool"]).predict(images, verbose=0),
+        output(loaded, images),
+        output(with_layers(plain, ["block4_pool"]), images),
         rtol=1e-4,
         atol=1e-5,
     )

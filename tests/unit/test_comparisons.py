@@ -16,7 +16,7 @@ def models(seed: int, count: int = 3, n: int = 80):
     return {(f"m{k}", "v1", "network"): rng.random(n) < 0.5 + 0.15 * k for k in range(count)}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 1000))
 def test_p_is_the_binomial_test_of_the_discordant_images_and_holm_steps_down(seed: int) -> None:
     correct = models(seed)

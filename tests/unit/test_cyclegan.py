@@ -126,19 +126,17 @@ def assert_same_result(one, other):
         assert (one / name).read_bytes() == (other / name).read_bytes()
 
 
-@pytest.mark.parametrize("damage", [False, True])
 def test_interrupted_and_resumed_training_equals_an_uninterrupted_one(
-    inputs, whole, interrupted, tmp_path, caplog, damage
+    inputs, whole, interrupted, tmp_path, caplog
 ):
-    """With the newest checkpoint cut off, too: the one before it serves."""
+    """With the newest checkpoint cut off: the one before it serves."""
     shutil.copytree(interrupted, tmp_path / "run")
-    if damage:
-        newest = sorted((tmp_path / "run" / "checkpoints").glob("step-*.npz"))[-1]
-        newest.write_bytes(newest.read_bytes()[:-1000])
+    newest = sorted((tmp_path / "run" / "checkpoints").glob("step-*.npz"))[-1]
+    newest.write_bytes(newest.read_bytes()[:-1000])
     with caplog.at_level(logging.INFO, "covidcxr"):
         resumed = train(inputs, tmp_path / "run")
-    assert ("is damaged" in caplog.text) == damage
-    assert f"going on from the checkpoint of step {2 if damage else 4}" in caplog.text
+    assert "is damaged" in caplog.text
+    assert "going on from the checkpoint of step 2" in caplog.text
     assert_same_result(whole, resumed)
     assert not (resumed / "checkpoints").exists()
 
@@ -308,8 +306,8 @@ def test_xla_starts_with_the_same_losses(inputs, three_steps):
 
 @pytest.mark.slow
 def test_published_size_and_depth_take_a_step(inputs, tmp_path):
-    """256 px and 9 blocks; 64 filters in place of 8 change no shape but the channels."""
-    folder = train(inputs, tmp_path, image_size=256, filters=8, residual_blocks=9, iterations=1)
+    """256 px and 9 blocks; 64 filters in place of 2 change no shape but the channels."""
+    folder = train(inputs, tmp_path, image_size=256, filters=2, residual_blocks=9, iterations=1)
     model = keras.models.load_model(folder / "generator.keras")
     assert model.output_shape == (None, 256, 256, 1)
     assert np.isfinite(pd.read_csv(folder / "losses.csv").to_numpy()).all()
