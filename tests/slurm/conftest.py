@@ -12,22 +12,22 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.workflow.conftest import (
-    Config,
-    Workflow,
-    copy_repository,
-    finished,  # noqa: F401 (a fixture that the tests here ask for)
-)
+from tests.workflow.conftest import Config, Workflow, copy_repository
 
 from .cluster import ACCOUNT, PARTITION, Cluster, why_not
 
 # What this cluster needs and a real one does not: it has no accounting database, which the plugin
-# would ask, and nothing here takes the 40 seconds that the plugin waits before it looks.
-OVERLAY: dict[str, Any] = {
-    "slurm-status-command": "squeue",
-    "slurm-init-seconds-before-status-checks": 3,
-}
-# The tiny workflow takes some three minutes of two idle cores, many times that of busy ones.
+# would ask.
+OVERLAY: dict[str, Any] = {"slurm-status-command": "squeue"}
+# Nothing here takes the 40 seconds and more that the plugin waits between its looks at the queue.
+START = """
+import asyncio
+from snakemake.cli import main
+from snakemake_executor_plugin_slurm import Executor
+Executor.sleep = lambda self: asyncio.sleep(1)
+main()
+"""
+# The largest run takes some two minutes of two idle cores, many times that of busy ones.
 LIMIT_SECONDS = 1200
 # Stands for the accounting database, which the plugin asks whether the account is the user's. That
 # the jobs carry it is read from the real `squeue`.
@@ -40,7 +40,7 @@ class SlurmWorkflow(Workflow):
 
     def start(self, config: Config, *flags: str) -> subprocess.Popen[str]:
         """Start Snakemake with the SLURM profile; its output goes to `run.log`."""
-        command = [sys.executable, "-m", "snakemake", *flags, *self.configured(config)]
+        command = [sys.executable, "-c", START, *flags, *self.configured(config)]
         command += ["--profile", "overlay", "--workflow-profile", "profiles/slurm"]
         with (self.folder / "run.log").open("w") as log:
             return subprocess.Popen(

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from . import forked
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "src", "workflow", "config", "profiles", "envs")
 
@@ -35,12 +37,20 @@ class Workflow:
         return ["--configfile", "run.yaml"]
 
     def snakemake(
-        self, config: Config, *flags: str, python: str | Path = sys.executable
+        self, config: Config, *flags: str, python: str | Path | None = None
     ) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake, forked from this process' Python or as a command of another one."""
         environment = os.environ | {"COLUMNS": "200"}
-        command = [str(python), "-m", "snakemake", *flags, *self.configured(config)]
+        arguments = [*flags, *self.configured(config)]
+        if python is None:
+            return forked.snakemake(self.folder, arguments, environment)
         return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+            [str(python), "-m", "snakemake", *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def planned(self, config: Config, *flags: str) -> dict[str, int]:
@@ -79,7 +89,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Work
             folder = original.with_suffix(".begun")
             folder.mkdir()
             begun = copy_repository(folder)
-            done = begun.snakemake(TINY)
+            done = begun.snakemake(TINY, python=sys.executable)
             assert done.returncode == 0, done.stdout + done.stderr
             (folder / "printed.txt").write_text(done.stdout + done.stderr)
             begun.folder.rename(original)

@@ -23,9 +23,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import yaml
 
-from .conftest import TINY, Workflow, copy_repository
+from .conftest import TINY, Workflow
 from .test_faults import results
 
 Config = dict[str, Any]
@@ -33,6 +32,7 @@ Config = dict[str, Any]
 RUN = "results/tiny"
 CHECKPOINTS = f"{RUN}/cyclegan/checkpoints/step-*.npz"
 BANK = f"{RUN}/features/MobileNet/manifest"
+VIEWS = f"{BANK}/.views.npy.*"
 MODELS = f"{RUN}/heads/study/MobileNet/v2"
 SCORES = f"{RUN}/tables/classification.csv"
 # CycleGAN and features beside each other, so that one signal meets both.
@@ -46,11 +46,22 @@ def changed(change: Callable[[Config], object]) -> Config:
     return config
 
 
-# Long enough to be met at work: seconds of CycleGAN and of augmented views, and of training.
+# Views wait at a gate, where they are met at work.
+GATE = """
+import time
+from pathlib import Path
+
+def gated(image, rng):
+    while Path("closed").exists():
+        time.sleep(0.05)
+    return image
+"""
+
+# A CycleGAN long enough to be met at work.
 SLOW: Config = TINY | {
-    "views": 1500,
+    "transform": {"function": "gate.py:gated"},
     "augmentations": {"v2": {"synthetic": 2}},
-    "training": {"epochs": 200},
+    "training": {"epochs": 20},
     "cyclegan": TINY["cyclegan"] | {"iterations": 100, "checkpoint_every": 5},
     "performance": {"threads": 1},
     "explain": {"augmentation": "v2"},
@@ -71,8 +82,10 @@ def interrupted_run(
     *at_work: str,
 ) -> str:
     """Run until every pattern of `at_work` has a new file, kill, and return what was said."""
-    (workflow.folder / "run.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    command = [sys.executable, "-m", "snakemake", target, *FLAGS, "--configfile", "run.yaml"]
+    command = [sys.executable, "-m", "snakemake", target, *FLAGS, *workflow.configured(config)]
+    gate = workflow.folder / "closed"
+    if VIEWS in at_work:
+        gate.touch()
     output = workflow.folder / "interrupted.log"
     begun = time.time()
     with output.open("w") as file:
@@ -92,6 +105,7 @@ def interrupted_run(
                 assert time.monotonic() < end, output.read_text()
                 time.sleep(0.02)
             kill(process.pid)
+            gate.unlink(missing_ok=True)
             process.wait(PATIENCE_SECONDS)
         finally:
             if process.poll() is None:
@@ -153,10 +167,21 @@ def copy_of(workflow: Workflow, folder: Path) -> Workflow:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+def prepared(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """A copy in which all that comes before CycleGAN and features has run."""
-    workflow = copy_repository(tmp_path_factory.mktemp("prepared"))
-    run(workflow, SLOW, "data", f"{RUN}/images/frames.npy", f"{RUN}/backbones/MobileNet.keras")
+    workflow = copy_of(finished, tmp_path_factory.mktemp("prepared") / "copy")
+    kept = {"phantoms", "data", "images", "backbones"}
+    for path in (workflow.folder / RUN).iterdir():
+        if path.is_file():
+            path.unlink()
+        elif path.name not in kept:
+            shutil.rmtree(path)
+    (workflow.folder / RUN / "data/synthetic.csv").unlink()
+    (workflow.folder / "gate.py").write_text(GATE)
+    said = run(
+        workflow, SLOW, "data", f"{RUN}/images/frames.npy", f"{RUN}/backbones/MobileNet.keras"
+    )
+    assert not finished_jobs(said)
     return workflow
 
 
@@ -178,18 +203,17 @@ def test_a_run_killed_again_and_again_ends_like_an_uninterrupted_one_and_repeats
 
     for kill in ways:
         steps = [int(path.stem.removeprefix("step-")) for path in workflow.folder.glob(CHECKPOINTS)]
-        said = interrupted_run(workflow, SLOW, SCORES, kill, CHECKPOINTS, f"{BANK}/.views.npy.*")
+        said = interrupted_run(workflow, SLOW, SCORES, kill, CHECKPOINTS, VIEWS)
         ended = Counter(cyclegan=1, features=1) if kill is terminate_snakemake else Counter()
         assert finished_jobs(said) == ended
         log = (workflow.folder / RUN / "logs/cyclegan.log").read_text()
         assert not steps or f"going on from the checkpoint of step {max(steps)}\n" in log
         done += ended
         unlock(workflow, SLOW)
-    for kill in ways:
-        done += finished_jobs(
-            interrupted_run(workflow, SLOW, SCORES, kill, f"{RUN}/logs/train/v2_MobileNet_*.log")
-        )
-        unlock(workflow, SLOW)
+    done += finished_jobs(
+        interrupted_run(workflow, SLOW, SCORES, kill_all, f"{RUN}/logs/train/v2_MobileNet_*.log")
+    )
+    unlock(workflow, SLOW)
 
     done += finished_jobs(run(workflow, SLOW, SCORES))
     assert done == jobs
@@ -231,7 +255,7 @@ def test_a_job_cancelled_between_its_outputs_leaves_no_mixture(
     inner = changed(lambda c: c["training"].update(trainable="last_block"))
     bank = f"{BANK}/rows.csv"
     clean = (workflow.folder / BANK / "clean.npy").stat().st_mtime_ns
-    interrupted_run(workflow, inner, bank, interrupt_all, f"{BANK}/.views.npy.*")
+    interrupted_run(workflow, inner, bank, interrupt_all, VIEWS)
     assert (workflow.folder / BANK / "clean.npy").stat().st_mtime_ns != clean  # it was replaced
     assert results(workflow.folder / RUN) == before
     assert workflow.planned(SLOW, SCORES) == {}
