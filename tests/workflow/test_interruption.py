@@ -62,7 +62,7 @@ SLOW: Config = TINY | {
     "transform": {"function": "gate.py:gated"},
     "augmentations": {"v2": {"synthetic": 2}},
     "training": {"epochs": 20},
-    "cyclegan": TINY["cyclegan"] | {"iterations": 100, "checkpoint_every": 5},
+    "cyclegan": TINY["cyclegan"] | {"iterations": 40, "checkpoint_every": 5},
     "performance": {"threads": 1},
     "explain": {"augmentation": "v2"},
 }
