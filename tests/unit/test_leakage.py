@@ -138,7 +138,7 @@ def test_a_second_source_of_one_table_shares_its_patients(tmp_path, clean):
     assert found[["check", "between"]].to_numpy().tolist() == [[PATIENT, "set and training"]]
     [check] = read_section(tmp_path / "section.json").checks
     assert check.state == "warning"
-    assert check.text == "Leakage: between set and training 1 patients on both sides."
+    assert check.text == "Leakage: between set and training 1 patient on both sides."
 
 
 def test_no_leakage_is_said_in_words():
@@ -155,6 +155,6 @@ def test_no_leakage_is_said_in_words():
 def test_images_that_only_external_sets_share_are_said_and_are_no_leakage():
     findings = pd.DataFrame([(COPY, "a and b", "1", "2", "p", "q", 0.9)], columns=FINDINGS)
     summary = pd.DataFrame([(COPY, "a and b", 90, 1)], columns=SUMMARY)
-    [check] = section_of(findings, summary).checks
-    assert check.state == "pass"
-    assert "Shared: between a and b 1 " in check.text
+    section = section_of(findings, summary)
+    assert section.checks[0].state == "pass"
+    assert "Shared: between a and b 1 image on both sides." in section.paragraphs[0]

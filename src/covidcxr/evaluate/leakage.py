@@ -17,14 +17,14 @@ from covidcxr.data.same_image import SAME, same_images
 from covidcxr.data.source import open_source
 from covidcxr.data.tables import read_manifest, read_split, write_table
 from covidcxr.report.formats import count, listing, ratio, some, table_of
-from covidcxr.report.section import Check, Section, SectionTable, write_section
+from covidcxr.report.section import Check, Section, SectionTable, first_sentence, write_section
 
 FINDINGS = ["check", "between", "image_a", "image_b", "patient_a", "patient_b", "likeness"]
 SUMMARY = ["check", "between", "compared", "found"]
 PATIENT, COPY = "patient", "copy"
 FOLDS, TRAINING, TEST = "folds", "training", "test"
 """Sides of the run; others are external sets."""
-NAMES = {PATIENT: "patients on both sides", COPY: "images found on both sides"}
+NAMES = {PATIENT: "patient", COPY: "image"}
 LISTED = 50
 """Findings that the report lists at most."""
 
@@ -156,7 +156,7 @@ def section_of(findings: pd.DataFrame, summary: pd.DataFrame) -> Section:
     shared = {
         str(boundary): f"between {boundary} "
         + listing(
-            f"{count(number)} {NAMES[check]}"
+            f"{some(number, NAMES[check])} on both sides"
             for check, number in zip(rows["check"], rows["found"], strict=True)
         )
         for boundary, rows in summary[summary["found"] > 0].groupby("between", sort=False)
@@ -182,7 +182,7 @@ def section_of(findings: pd.DataFrame, summary: pd.DataFrame) -> Section:
             f"correlation of {ratio(SAME)} or more: scaled, re-encoded, cropped or mirrored. "
             "Images that show one patient under two numbers without being copies are not found.",
         ),
-        checks=(Check("Leakage", "warning" if found else "pass", first),),
+        checks=(Check("Leakage", "warning" if found else "pass", first_sentence(first)),),
         tables=(
             SectionTable(
                 "leakage_summary",
