@@ -117,10 +117,22 @@ def pearson(reference: Floats, scores: Floats) -> Statistic:
 def spearman(reference: Floats, scores: Floats) -> Statistic:
     """Return the statistic: Spearman's rank correlation, ties at their middle rank.
 
-    Ranks are those within each resample. Memory grows with the square of the number of scores.
+    Ranks are those within each resample.
     """
-    below = [(x[:, None] < x) + 0.5 * (x[:, None] == x) for x in (reference, scores)]
-    return lambda weights: _correlation(weights, weights @ below[0], weights @ below[1])
+    levels = [np.unique(x, return_inverse=True)[1] for x in (reference, scores)]
+    orders = [np.argsort(level, kind="stable") for level in levels]
+
+    def ranks(weights: Floats, level: Integers, order: Integers) -> Floats:
+        starts = np.searchsorted(level[order], np.arange(level.max() + 1))
+        held = np.add.reduceat(weights[:, order], starts, axis=1)
+        return np.asarray((held.cumsum(axis=1) - held / 2)[:, level])
+
+    def statistic(weights: Floats) -> Floats:
+        return _correlation(
+            weights, *(ranks(weights, *of) for of in zip(levels, orders, strict=True))
+        )
+
+    return statistic
 
 
 def calibration_slope(reference: Floats, scores: Floats) -> Statistic:

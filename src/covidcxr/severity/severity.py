@@ -145,8 +145,11 @@ def ordered_pairs(
     read: Floats, patients: Texts
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return all pairs of images of one patient of which the second has the higher score."""
-    same = patients[:, None] == patients
-    one, other = np.nonzero(same & (read[:, None] < read))
+    found: list[npt.NDArray[np.intp]] = [np.zeros((0, 2), np.intp)]
+    for rows in pd.Series(patients).groupby(patients).indices.values():
+        found.append(np.asarray(rows)[np.argwhere(read[rows, None] < read[rows])])
+    pairs = np.concatenate(found)
+    one, other = pairs[np.lexsort(pairs.T[::-1])].T
     return one, other
 
 
