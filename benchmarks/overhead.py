@@ -44,7 +44,8 @@ def main() -> None:
     print("| what | seconds | CPU seconds | TensorFlow |\n|---|---|---|---|")
     for name in steps():
         module = f"covidcxr.{name.replace('/', '.')}"
-        code = f"import {module}\nimport sys\nprint('tensorflow' in sys.modules)"
+        code = "import sys\nfrom covidcxr.environment import quick_imports\nwith quick_imports():\n"
+        code += f"    import {module}\nprint('tensorflow' in sys.modules)"
         wall, cpu, loaded = min(seconds(sys.executable, "-c", code) for _ in range(repeats))
         print(f"| start of {name} | {wall:.2f} | {cpu:.2f} | {loaded} |", flush=True)
     demo = yaml.safe_load(Path("config/demo.yaml").read_text())
