@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,7 +74,9 @@ def test_a_job_runs_in_the_container_of_the_config(
     (workflow.folder / "apptainer").write_text(APPTAINER)
     (workflow.folder / "apptainer").chmod(0o755)
     (workflow.folder / "c.sif").touch()
-    monkeypatch.setenv("PATH", f"{workflow.folder}:{os.environ['PATH']}")
+    # The stand-in runs what is asked of it here, so its `python` is the tests' own.
+    own = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{workflow.folder}:{own}:{os.environ['PATH']}")
     config = TINY | {"container": "c.sif"}
     done = workflow.snakemake(config, "--sdm", "apptainer", "--until", "phantoms")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -86,7 +86,8 @@ def test_a_command_of_the_pages_can_be_given(
         targets = re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
         assert {word for word in arguments if "=" not in word} <= set(targets)
     elif program == "python":
-        assert arguments[0] == "-c" or (REPOSITORY / arguments[0]).is_file()
+        module = arguments[1].replace(".", "/") + ".py" if arguments[0] == "-m" else arguments[0]
+        assert module == "-c" or (REPOSITORY / module).is_file()
     elif program == "covidcxr" and arguments[0] not in ("predict", "card"):
         if len(arguments) > 1:
             plan = ["--dry-run", "--quiet", "all"] if arguments[0] == "run" else []
