@@ -229,9 +229,7 @@ def section_of(found: pd.DataFrame, target: str, best: Kind) -> Section:
     )
     rows: tuple[KeyRow, ...] = ()
     if lines:
-        chosen = max(
-            measurable, key=lambda name: max(mine.loc[k, "pairs"] for k in held if k[1] == name)
-        )
+        _, chosen = max(held, key=lambda key: mine.loc[key, "pairs"])
         line = lines[measurable.index(chosen)]
         shown_first = f"AUC of {model_text(*best)} for {target} {line}."
         key = next(key for key in held if key[1] == chosen)
