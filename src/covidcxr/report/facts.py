@@ -96,8 +96,7 @@ class Run:
         checks = self.checks
         for title, text in CHECKS.items():
             if text and checks[title][0].state == "not run":
-                sites = title == "External validity" and self.config["split"]["unit"] == "site"
-                found.append(Limit(OTHER_SITES if sites else text))
+                found.append(Limit(text))
         return list(dict.fromkeys(found))
 
 
@@ -108,15 +107,10 @@ CHECKS = {
     "Synthetic images": "",
     "Calibration": "Whether the probabilities mean what they say was not measured.",
     "External validity": "No external validation: the test images come from the same collections "
-    "as the training images. Accuracy on images of another hospital is not known from this run.",
+    "as the training images. Accuracy on images of other collections is not known from this run.",
     "Grad-CAM on the lungs": "Whether the heat maps lie on the lungs was not measured.",
 }
 """The checks of the first screen, and what a run cannot show that did not make one."""
-OTHER_SITES = (
-    "No external validation: the test images are of other sites than the training images, but of "
-    "the same collections."
-)
-"""What a run that leaves sites out cannot show without an external set."""
 WORSE = ("not run", "pass", "warning")
 
 
