@@ -10,6 +10,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -70,7 +71,8 @@ def features(number: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         network = str(folder / "backbone.keras")
-        backbone.run(None, network, backbone="EfficientNetB0", size=224, seed=0)
+        summary = str(folder / "backbone.json")
+        backbone.run(None, network, summary, backbone="EfficientNetB0", size=224, seed=0)
         images = np.lib.format.open_memmap(
             folder / "images.npy", mode="w+", dtype=np.uint8, shape=(number, 224, 224)
         )
@@ -103,12 +105,12 @@ TASKS: dict[str, tuple[Callable[[int], None], tuple[int, ...]]] = {
 SAMPLED = ("decode and sketch", "decode into the array", "features, start of TensorFlow included")
 
 
-def measured(task: Callable[[int], None], number: int, answer: "multiprocessing.Queue") -> None:
-    """Put wall seconds, CPU seconds and peak memory in MB into `answer`."""
+def measured(task: Callable[[int], None], number: int) -> tuple[float, float, float]:
+    """Return wall seconds, CPU seconds and peak memory in MB."""
     start, cpu = time.perf_counter(), time.process_time()
     task(number)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    answer.put((time.perf_counter() - start, time.process_time() - cpu, peak))
+    return time.perf_counter() - start, time.process_time() - cpu, peak
 
 
 def main() -> None:
@@ -121,15 +123,12 @@ def main() -> None:
     for name, (task, numbers) in TASKS.items():
         done: list[tuple[int, float]] = []
         for number in (number for number in numbers if number <= most):
-            answer = context.Queue()
-            process = context.Process(target=measured, args=(task, number, answer))
-            process.start()
-            wall, cpu, peak = answer.get()
-            process.join()
+            with ProcessPoolExecutor(1, context) as pool:
+                wall, cpu, peak = pool.submit(measured, task, number).result()
             print(f"| {name} | {number:,} | {wall:.2f} | {cpu:.2f} | {peak:.0f} |", flush=True)
             done.append((number, wall))
         if name in SAMPLED and len(done) > 1:
-            slope, start = np.polyfit(*zip(*done, strict=True), 1)
+            slope, start = np.polyfit([n for n, _ in done], [wall for _, wall in done], 1)
             print(f"| {name} | {most:,} | {start + slope * most:.0f} by the fitted line | | |")
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -16,9 +17,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def configuration(images: int) -> dict[str, object]:
+def configuration(images: int) -> dict[str, Any]:
     """Return the tests' smallest run with more and larger phantoms."""
-    config: dict[str, object] = yaml.safe_load((ROOT / ".test/config/config.yaml").read_text())
+    config: dict[str, Any] = yaml.safe_load((ROOT / ".test/config/config.yaml").read_text())
     patients = images * 7 // 30 + 2  # ten images are of seven patients
     config["sources"]["phantoms"]["patients"] = dict.fromkeys(
         ("normal", "pneumonia", "COVID-19"), patients

@@ -1,10 +1,12 @@
 """How TensorFlow, Keras and OpenCV are set up before a step computes."""
 
 import contextlib
+from typing import Any
 
 import cv2
 import keras
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from covidcxr.logs import log
 
@@ -46,3 +48,25 @@ def set_precision(model: keras.Model, policy: str) -> None:
     for layer in model.layers:
         if layer.weights and not isinstance(layer, keras.layers.Normalization):
             layer.dtype_policy = policy
+
+
+def frozen(model: keras.Model, batch_size: int, dtype: tf.DType = tf.uint8) -> Any:
+    """Return a model of images as one graph of one batch size, its weights constants.
+
+    Kernels and their memory are laid out once, and TensorFlow folds batch normalisations into the
+    convolutions before them.
+
+    Returns
+    -------
+    A concrete function, `dtype` [batch_size, size, size, 1] -> list of the outputs as float32.
+    """
+    signature = [tf.TensorSpec((batch_size, *model.input_shape[1:3], 1), dtype, "image")]
+    graph = tf.function(
+        lambda images: [
+            # Keras gives a list of one output as that output.
+            tf.cast(one, tf.float32)
+            for one in tf.nest.flatten(model(images, training=False))
+        ],
+        input_signature=signature,
+    )
+    return convert_variables_to_constants_v2(graph.get_concrete_function())

@@ -23,7 +23,7 @@ SMALL = TINY | {
 }
 TARGETS = (
     "results/tiny/tables/classification.csv",
-    "results/tiny/explanations/MobileNet/v2/maps.npz",
+    "results/tiny/explanations/MobileNet/maps.npz",
 )
 
 PAIRS = """

@@ -19,10 +19,12 @@ from covidcxr.explain.measures import (
     energy_share,
     extent,
     perturbed,
+    random_map,
     rank_correlation,
     upsample,
 )
 from covidcxr.report.section import Section, read_section
+from covidcxr.seeding import generator
 from tests.unit.tiny import CLASSES, SIZE, tiny_ensemble, tiny_study
 
 LOOK = {"colormap": "viridis", "opacity": 0.45}
@@ -142,36 +144,29 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 kernel.assign(np.random.default_rng(10 * k + fold).normal(size=kernel.shape))
         model.save(folder / f"{name}.keras")
         members[1].save(folder / f"{name}_fold1.keras")
-        run(
-            folder / f"{name}.keras",
-            [folder / file for file in ("manifest.csv", "split.csv", "images.npy", "lungs.npy")],
-            [folder / file for file in ("timeline.csv", "timeline.npy")],
-            folder / name / "maps.npz",
-            [folder / name / f"{table}.csv" for table in ("images", "curves", "randomised")],
-            settings={"classes": CLASSES, "sampled": 6, "masked": ["s"]},
-            seed=3,
-            threads=1,
-            backbone="tiny",
-            augmentation=name,
-        )
+    tables = [folder / f"{table}.csv" for table in ("images", "curves", "randomised")]
+    run(
+        [folder / f"{name}.keras" for name in AUGMENTATIONS],
+        [folder / file for file in ("manifest.csv", "split.csv", "images.npy", "lungs.npy")],
+        [folder / file for file in ("timeline.csv", "timeline.npy")],
+        folder / "maps.npz",
+        tables,
+        settings={"classes": CLASSES, "sampled": 6, "masked": ["s"]},
+        seed=3,
+        threads=1,
+        backbone="tiny",
+        augmentations=AUGMENTATIONS,
+    )
     explanation_measures.run(
-        *(
-            [folder / name / f"{table}.csv" for name in AUGMENTATIONS]
-            for table in ("images", "curves", "randomised")
-        ),
+        *([table] for table in tables),
         *(folder / f"explanations.{kind}" for kind in ("csv", "png", "svg", "json")),
         seed=3,
     )
     return folder
 
 
-def images_of(folder: Path) -> pd.DataFrame:
-    tables = [pd.read_csv(folder / name / "images.csv") for name in AUGMENTATIONS]
-    return pd.concat(tables, ignore_index=True)
-
-
 def test_images_are_explained_by_models_that_did_not_train_on_them(measured: Path) -> None:
-    table = images_of(measured)
+    table = pd.read_csv(measured / "images.csv")
     assert len(table) == 2 * (12 + 3 + 3)
     assert set(table.loc[table["cohort"] == "train", "model"]) == {"fold1"}
     assert set(table.loc[table["cohort"] != "train", "model"]) == {"ensemble"}
@@ -187,9 +182,10 @@ def test_images_are_explained_by_models_that_did_not_train_on_them(measured: Pat
 def test_shares_are_those_of_the_saved_maps_and_unknown_outside_the_manifest(
     measured: Path,
 ) -> None:
-    table = images_of(measured)
-    arrays = np.load(measured / "v1/maps.npz")
-    heats = upsample(arrays["maps"].astype(np.float32), SIZE)
+    table = pd.read_csv(measured / "images.csv")
+    arrays = np.load(measured / "maps.npz")
+    assert arrays["augmentation"].tolist() == AUGMENTATIONS
+    heats = upsample(arrays["maps"][0].astype(np.float32), SIZE)
     own = table.loc[table["augmentation"] == "v1"].reset_index(drop=True)
     assert own["image_id"].tolist() == arrays["image_id"].tolist()
     for k, row in own.iterrows():
@@ -203,8 +199,8 @@ def test_shares_are_those_of_the_saved_maps_and_unknown_outside_the_manifest(
 
 
 def test_curves_begin_with_the_image_and_end_with_it(measured: Path) -> None:
-    curves = pd.concat([pd.read_csv(measured / name / "curves.csv") for name in AUGMENTATIONS])
-    table = images_of(measured)
+    curves = pd.read_csv(measured / "curves.csv")
+    table = pd.read_csv(measured / "images.csv")
     assert len(curves) == 2 * 2 * 6
     joined = curves.merge(table, on=["augmentation", "image_id"])
     probability = [row[f"p_{row['label']}"] for _, row in joined.iterrows()]
@@ -212,9 +208,28 @@ def test_curves_begin_with_the_image_and_end_with_it(measured: Path) -> None:
     np.testing.assert_allclose(joined["insertion_8"], probability, atol=1e-5)
 
 
+def test_curves_follow_the_pictures_of_their_own_map(measured: Path) -> None:
+    """The last step but one of a random map, made and predicted here alone, for both ensembles."""
+    curves = pd.read_csv(measured / "curves.csv").query("map == 'random'")
+    manifest = pd.read_csv(measured / "manifest.csv").set_index("image_id")
+    grain = np.load(measured / "maps.npz")["maps"].shape[2:]
+    for _, row in curves.groupby("augmentation").nth(3).iterrows():
+        place = manifest.index.get_loc(row["image_id"])
+        heat = random_map(grain, SIZE, generator(3, "random map", row["image_id"]))
+        rng = generator(3, "perturbation", row["image_id"])
+        pictures = [
+            of[7] for of in perturbed(np.load(measured / "images.npy")[place], heat, 8, rng)
+        ]
+        model = keras.models.load_model(measured / f"{row['augmentation']}.keras")
+        expected = model.predict(np.array(pictures)[..., None], verbose=0)
+        own = CLASSES.index(manifest["label"].iloc[place])
+        assert row["deletion_7"] == pytest.approx(expected[0, own], abs=1e-5)
+        assert row["insertion_7"] == pytest.approx(expected[1, own], abs=1e-5)
+
+
 def test_the_summary_is_the_mean_over_test_images(measured: Path) -> None:
     summary = pd.read_csv(measured / "explanations.csv").set_index("augmentation")
-    table = images_of(measured)
+    table = pd.read_csv(measured / "images.csv")
     for name in ("v1", "v2"):
         tests = table.loc[(table["augmentation"] == name) & (table["cohort"] == "test")]
         row = summary.loc[name]
@@ -260,13 +275,13 @@ def cells(section: Section) -> bool:
 def test_courses_are_drawn_and_told_also_without_followed_patients(
     measured: Path, target: str | None, tmp_path: Path
 ) -> None:
-    names = pd.read_csv(measured / "v1/images.csv")["image_id"]
+    names = pd.read_csv(measured / "images.csv")["image_id"].drop_duplicates()
     known = pd.DataFrame({"image_id": names, "score": "brixia", "predicted": 3.0, "low": 1.0})
     known = known.assign(high=5.0, read=np.nan, how="new")
     known.to_csv(tmp_path / "severity.csv", index=False)
     timelines.run(
-        [measured / name / "images.csv" for name in AUGMENTATIONS],
-        [measured / "v1/images.csv", measured / "v1/maps.npz"],
+        [measured / "images.csv"],
+        measured / "maps.npz",
         [tmp_path / "severity.csv"] if target else [],
         *(tmp_path / f"t.{kind}" for kind in ("csv", "png", "svg", "json")),
         augmentation="v1",
@@ -298,7 +313,7 @@ def test_the_measures_are_drawn_and_told(measured: Path) -> None:
 def test_figures_6_and_7_show_one_test_image_of_each_class_and_the_timeline_by_day(
     measured: Path, dated: bool, tmp_path: Path
 ) -> None:
-    rows = pd.read_csv(measured / "v1/images.csv")
+    rows = pd.read_csv(measured / "images.csv").query("augmentation == 'v1'")
     if not dated:
         rows.loc[rows["cohort"] == "timeline", "cohort"] = "other"
     rows.to_csv(tmp_path / "rows.csv", index=False)
@@ -306,10 +321,11 @@ def test_figures_6_and_7_show_one_test_image_of_each_class_and_the_timeline_by_d
     known.assign(read=[4] + [np.nan] * (len(rows) - 1)).to_csv(tmp_path / "severity.csv")
     examples.run(
         [tmp_path / "rows.csv"],
-        [measured / "v1/maps.npz"],
+        [measured / "maps.npz"],
         [tmp_path / "severity.csv"],
         *([tmp_path / f"{name}.{kind}" for kind in ("png", "svg")] for name in ("fig6", "fig7")),
         tmp_path / "section.json",
+        augmentation="v1",
         classes=CLASSES,
         look=LOOK,
         seed=1,

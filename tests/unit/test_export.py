@@ -6,11 +6,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from covidcxr.deploy import export_table
-from covidcxr.deploy.export_model import FORMATS, compare, convert, frozen, litert_runner, run
+from covidcxr.deploy.export_model import FORMATS, compare, convert, litert_runner, run
 from covidcxr.errors import InputError
 from covidcxr.report.section import read_section
+from covidcxr.runtime import frozen
 from tests.unit.tiny import CLASSES, tiny_ensemble, tiny_study
 
 
@@ -54,7 +56,7 @@ def test_int8_gives_probabilities_and_is_the_smallest(exported: Path) -> None:
 
 
 def test_a_precision_that_does_not_exist_is_refused(exported: Path) -> None:
-    graph = frozen(keras.models.load_model(exported / "v1.keras"))
+    graph = frozen(keras.models.load_model(exported / "v1.keras"), 1, tf.float32)
     with pytest.raises(InputError, match="float16"):
         convert(graph, "int4", np.zeros((1, 16, 16), np.uint8))
 

@@ -8,7 +8,7 @@ import pytest
 
 from covidcxr.errors import InputError
 from covidcxr.explain.drawing import Look, overlay
-from covidcxr.explain.gradcam import build_explainer, explain, probabilities
+from covidcxr.explain.gradcam import FEW, build_explainer, explain, probabilities, together
 from covidcxr.explain.measures import upsample
 from tests.unit.tiny import SIZE, tiny_backbone, tiny_ensemble, tiny_images
 
@@ -73,6 +73,25 @@ def test_an_ensemble_runs_its_backbone_once_and_explains_as_its_members_do(tmp_p
     for k, model in enumerate(members):
         alone = explain(build_explainer(model), images, found.class_index)
         np.testing.assert_allclose(found.maps[k], alone.maps[0], atol=1e-4)
+
+
+def test_ensembles_on_one_backbone_run_it_once_together_and_others_apart() -> None:
+    """Two ensembles share a backbone, a third has its own; all explain as they do alone."""
+    ensembles = [tiny_ensemble(2)[0] for _ in range(3)]
+    for layer in ("first", "second"):
+        kernel = ensembles[2].get_layer(layer).kernel
+        kernel.assign(kernel * 1.5)
+    alone = [build_explainer(model) for model in ensembles]
+    every = together(alone)
+    assert [place for place, _ in every.members] == [0, 0, 0, 0, 1, 1]
+    images = tiny_images([k % 3 for k in range(FEW + 3)])
+    index = [k % 3 for k in range(len(images))]
+    found = explain(every, images, index)
+    for k, one in enumerate(alone):
+        own = explain(one, images[:20], index[:20])
+        np.testing.assert_allclose(found.maps[2 * k : 2 * k + 2, :20], own.maps, atol=1e-4)
+        scores = found.probabilities[2 * k : 2 * k + 2, :20]
+        np.testing.assert_allclose(scores, own.probabilities, atol=1e-5)
 
 
 def test_members_that_trained_their_last_layers_have_activations_of_their_own() -> None:

@@ -72,7 +72,7 @@ def test_study_has_thirty_training_jobs_and_no_job_too_many(study: dict[str, int
         "architecture": 1,
         "fig4_loss": 1,
         "fig5_confusion": 1,
-        "explanations": 6,
+        "explanations": 3,
         "examples": 1,
         "explanation_measures": 1,
         "timelines": 1,

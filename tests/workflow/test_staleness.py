@@ -37,7 +37,7 @@ SCORES = {
 ON_FEATURES = {"classifier": 2, "split_comparison": 1}
 FIGURES = {"architecture": 1, "fig4_loss": 1}
 MEASURES = {"model": 1, "explanations": 1, "explanation_measures": 1, "timelines": 1}
-MAPS = MEASURES | {"model": 2, "explanations": 2, "examples": 1, "severity_maps": 1}
+MAPS = MEASURES | {"model": 2, "examples": 1, "severity_maps": 1}
 TRAINING = {"train": 4} | SCORES | FIGURES | MAPS
 V2_ONLY = {
     "train": 2,

@@ -1,13 +1,13 @@
 """Grad-CAM: maps of the test images and the dated patients, their measures, figures 6 and 7."""
 
 LOOK = {name: config["explain"][name] for name in ("colormap", "opacity")}
-EXPLAINED = f"{RUN}/explanations/{{backbone}}/{{augmentation}}"
-EVERY_EXPLAINED = expand(EXPLAINED, backbone=BACKBONES, augmentation=AUGMENTATIONS)
+EXPLAINED = f"{RUN}/explanations/{{backbone}}"
+EVERY_EXPLAINED = expand(EXPLAINED, backbone=BACKBONES)
 
 
 rule explanations:
     input:
-        model=ENSEMBLE,
+        models=expand(ENSEMBLE, augmentation=AUGMENTATIONS, allow_missing=True),
         study=[*STUDY, f"{RUN}/images/lungs.npy"],
         timeline=[f"{RUN}/data/timeline.csv", f"{RUN}/images/timeline.npy"],
     output:
@@ -24,18 +24,19 @@ rule explanations:
             "sampled": config["explain"]["images"],
             "masked": placed("made", STUDY_SOURCES),
         },
+        augmentations=AUGMENTATIONS,
         seed=config["seed"],
         step=step("explain/explanations"),
     message:
-        "Explaining {wildcards.backbone} {wildcards.augmentation}"
+        "Explaining {wildcards.backbone}"
     script:
         "../scripts/run.py"
 
 
 rule examples:
     input:
-        rows=expand(f"{EXPLAINED}/images.csv", backbone=BACKBONES, augmentation=SHOWN),
-        maps=expand(f"{EXPLAINED}/maps.npz", backbone=BACKBONES, augmentation=SHOWN),
+        rows=expand("{place}/images.csv", place=EVERY_EXPLAINED),
+        maps=expand("{place}/maps.npz", place=EVERY_EXPLAINED),
         severity=SEVERITY_KNOWN,
     output:
         fig6=[*figure("fig6_gradcam", "Explanations", "6 Grad-CAM").values()],
@@ -44,6 +45,7 @@ rule examples:
     resources:
         **job(1000, 5),
     params:
+        augmentation=SHOWN,
         classes=CLASSES,
         look=LOOK,
         seed=config["seed"],
@@ -77,12 +79,7 @@ rule explanation_measures:
 rule timelines:
     input:
         rows=expand("{place}/images.csv", place=EVERY_EXPLAINED),
-        shown=expand(
-            f"{EXPLAINED}/{{file}}",
-            backbone=BACKBONES[0],
-            augmentation=SHOWN,
-            file=["images.csv", "maps.npz"],
-        ),
+        maps=f"{EVERY_EXPLAINED[0]}/maps.npz",
         severity=SEVERITY_KNOWN,
     output:
         **figure("timelines", "Explanations", "patients over days"),

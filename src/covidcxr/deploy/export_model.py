@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from covidcxr.array_types import Grey, Integers, Singles
 from covidcxr.data.tables import class_positions, read_images, write_table
@@ -18,7 +17,7 @@ from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import share_interval
 from covidcxr.files import atomic
 from covidcxr.logs import progress
-from covidcxr.runtime import configure
+from covidcxr.runtime import configure, frozen
 from covidcxr.seeding import generator, integer_seed
 
 FORMATS = ("float32", "float16", "int8")
@@ -33,27 +32,14 @@ BATCH = 16
 BYTES_PER_MB = 1e6
 
 
-def frozen(model: keras.Model) -> Any:
-    """Return a model as one TensorFlow graph with its weights as constants.
-
-    The converter would freeze it by way of a saved model, slower, and calibration fails on what
-    is left of the variables.
-
-    Returns
-    -------
-    A concrete function, float32 [1, size, size, 1] in 0..255 -> float32 [1, classes].
-    """
-    size = model.input_shape[1]
-    signature = [tf.TensorSpec((1, size, size, 1), tf.float32, "image")]
-    graph = tf.function(lambda image: model(image, training=False), input_signature=signature)
-    return convert_variables_to_constants_v2(graph.get_concrete_function())
-
-
 def convert(graph: Any, precision: str, calibration: Grey) -> bytes:
-    """Convert a graph of `frozen` to LiteRT.
+    """Convert a model to LiteRT.
 
     Parameters
     ----------
+    graph
+        The model, `frozen` for one image of float32: the converter would freeze it by way of a
+        saved model, slower, and calibration fails on what is left of the variables.
     precision
         `float32`; `float16`, weights of half the size; `int8`, weights and activations in eight
         bits, their ranges from `calibration`. Input and output are float32 in all three.
@@ -205,7 +191,7 @@ def run(
     scores = {"keras": np.asarray(network.predict(shown[..., None], BATCH, verbose=0))}
     times = {"keras": milliseconds(keras_runner(network), shown)}
     sizes = {"keras": Path(model).stat().st_size}
-    graph = frozen(network)
+    graph = frozen(network, 1, tf.float32)
     for name, path in zip(FORMATS, files, strict=True):
         content = convert(graph, name, np.asarray(pixels[sampled]))
         with atomic(path) as temporary:

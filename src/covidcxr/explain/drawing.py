@@ -41,7 +41,7 @@ def overlay(image: Grey, heat: Singles, look: Look) -> Floats:
 
 
 def read_explained(
-    rows: str | Path, maps: str | Path, image_ids: Sequence[str], look: Look
+    rows: str | Path, maps: str | Path, augmentation: str, image_ids: Sequence[str], look: Look
 ) -> pd.DataFrame:
     """Read what `covidcxr.explain.explanations` wrote of one ensemble on the given images.
 
@@ -51,10 +51,12 @@ def read_explained(
         Their rows of the table by image_id, with `image` (uint8 [size, size]) and `overlay` (RGB).
     """
     table = read_measured([rows])
+    table = table[table["augmentation"] == augmentation]
     places = pd.Index(table["image_id"]).get_indexer(list(image_ids))
     with np.load(maps) as arrays:
         images = arrays["pixels"][places]
-        heats = upsample(arrays["maps"][places].astype(np.float32), images.shape[-1])
+        [own] = arrays["maps"][arrays["augmentation"] == augmentation]
+        heats = upsample(own[places].astype(np.float32), images.shape[-1])
     laid = [overlay(image, heat, look) for image, heat in zip(images, heats, strict=True)]
     shown = table.iloc[places].set_index("image_id")
     return shown.assign(image=list(images), overlay=laid)

@@ -30,6 +30,7 @@ def run(
     fig7: Sequence[str | Path],
     section: str | Path,
     *,
+    augmentation: str,
     classes: Sequence[str],
     look: Mapping[str, Any],
     seed: int,
@@ -44,15 +45,21 @@ def run(
         Severity of the images, see `covidcxr.severity.severity_of`; none where no score is learned.
     fig6, fig7
         PNG and SVG to write of each.
+    augmentation
+        Whose maps are drawn.
     look
         `colormap` and `opacity` of the maps.
     """
     style = Look(**look)
     images = read_measured(rows[:1])
+    images = images[images["augmentation"] == augmentation]
     dated = images.loc[images["cohort"] == "timeline"].sort_values("day", kind="stable")
     chosen = select_examples(images, classes, seed), dated["image_id"].tolist()
     examples, course = (
-        [read_explained(*files, names, style) for files in zip(rows, maps, strict=True)]
+        [
+            read_explained(*files, augmentation, names, style)
+            for files in zip(rows, maps, strict=True)
+        ]
         for names in chosen
     )
 

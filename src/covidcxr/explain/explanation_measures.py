@@ -50,7 +50,7 @@ def run(
     Parameters
     ----------
     rows, curves, randomised
-        Tables of `covidcxr.explain.explanations`, one of each backbone and augmentation.
+        Tables of `covidcxr.explain.explanations`, one of each backbone.
     table
         CSV to write: backbone, augmentation and the measures of `summarise`.
     """

@@ -13,12 +13,12 @@ from covidcxr.array_types import Grey, Integers, Mask, Singles
 from covidcxr.data.images import read_mask
 from covidcxr.data.tables import read_manifest, read_split, write_table
 from covidcxr.errors import InputError
-from covidcxr.explain.gradcam import Explainer, build_explainer, explain, probabilities
+from covidcxr.explain.gradcam import Explainer, build_explainer, explain, probabilities, together
 from covidcxr.explain.measures import (
     area_under,
-    curves,
     energy_share,
     extent,
+    perturbed,
     random_map,
     rank_correlation,
     upsample,
@@ -41,8 +41,12 @@ STAGES = ("head", "last_block", "all")
 """What of a network is randomised, from the output downwards (Adebayo et al. 2018)."""
 
 
+GRADCAM, RANDOM = "Grad-CAM", "random"
+"""Kinds of map whose curves are compared."""
+
+
 def run(
-    model: str | Path,
+    models: Sequence[str | Path],
     study: Sequence[str | Path],
     timeline: Sequence[str | Path],
     maps: str | Path,
@@ -52,26 +56,27 @@ def run(
     seed: int,
     threads: int,
     backbone: str,
-    augmentation: str,
+    augmentations: Sequence[str],
 ) -> None:
-    """Explain the test images, the timeline and the dated patients by an ensemble.
+    """Explain the test images, the timeline and the dated patients by a backbone's ensembles.
 
-    A test or timeline image is explained by all folds' models (mean map, mean probability), a
-    dated training image by the one fold's model that did not train on it. Explained is the class
-    the image is labelled with.
+    The ensembles share what passes a frozen backbone. A test or timeline image is explained by all
+    folds' models (mean map, mean probability), a dated training image by the one fold's model that
+    did not train on it. Explained is the class the image is labelled with.
 
     Parameters
     ----------
-    model
-        The ensemble, images -> mean probability, its members in the order of the folds.
+    models
+        The ensemble of each augmentation, images -> mean probability, its members in the order of
+        the folds.
     study
         `manifest.csv`, `split.csv`, the images uint8 [n, size, size] and their lungs bool
         [n, size, size].
     timeline
         Table and images of the patients kept out of training and test; may be empty.
     maps
-        npz to write: image_id [m], pixels uint8 [m, size, size], maps float16 [m, h, w] in [0, 1],
-        at the resolution of the layer.
+        npz to write: augmentation [a], image_id [m], pixels uint8 [m, size, size], maps float16
+        [a, m, h, w] in [0, 1], at the resolution of the layer.
     tables
         Three CSV files to write, each with backbone and augmentation. Images: a row an image, with
         model (`ensemble` or `fold<k>`), probability, extent, share of the map in lungs and lesion,
@@ -90,17 +95,88 @@ def run(
     )
     regions = np.load(lungs, mmap_mode="r")
     index = np.array([classes.index(label) for label in table["label"]])
-    explainer = build_explainer(keras.models.load_model(model, compile=False))
+    ensembles = [build_explainer(keras.models.load_model(file, compile=False)) for file in models]
+    explainer = together(ensembles)
     log.info("%d images, %d models", len(table), len(explainer.members))
     found = explain(explainer, pixels, index)
+    ends = np.cumsum([len(one.members) for one in ensembles])
+    members = {
+        name: slice(end - len(one.members), end)
+        for name, one, end in zip(augmentations, ensembles, ends, strict=True)
+    }
+    records, own = [], {}
+    for name, voters in members.items():
+        own[name], rows = measured_maps(
+            table, pixels, regions, found.maps[voters], found.probabilities[voters], settings
+        )
+        records.append(pd.DataFrame(rows).assign(augmentation=name))
+    with atomic(maps) as temporary:
+        np.savez_compressed(
+            temporary,
+            augmentation=np.array(augmentations, np.str_),
+            image_id=table["image_id"].to_numpy(np.str_),
+            pixels=pixels,
+            maps=np.array([*own.values()], np.float16),
+        )
+    tests = np.flatnonzero((table["cohort"] == "test").to_numpy())
+    chosen = choose(table["label"].iloc[tests].reset_index(drop=True), settings["sampled"], seed)
+    sample = tests[chosen]
+    names = table["image_id"].iloc[sample].tolist()
+    shown, explained = pixels[sample], index[sample]
+    shuffled = [
+        randomisation_table(
+            model, shown, explained, found.maps[voters.start][sample], names, seed
+        ).assign(augmentation=name)
+        for model, (name, voters) in zip(models, members.items(), strict=True)
+    ]
+    heats = {name: maps_of[sample] for name, maps_of in own.items()}
+    made = (
+        pd.concat(records),
+        perturbation_table(explainer, members, shown, explained, heats, names, seed),
+        pd.concat(shuffled),
+    )
+    for frame, path in zip(made, tables, strict=True):
+        frame.insert(0, "augmentation", frame.pop("augmentation"))
+        frame.insert(0, "backbone", backbone)
+        write_table(frame, path)
+
+
+def measured_maps(
+    table: pd.DataFrame,
+    pixels: Grey,
+    regions: Mask,
+    maps: Singles,
+    probabilities: Singles,
+    settings: Mapping[str, Any],
+) -> tuple[Singles, list[dict[str, object]]]:
+    """Average the maps of the models that did not train on an image, and measure them.
+
+    Parameters
+    ----------
+    table, pixels
+        As `explained_images` returns them, n rows.
+    regions
+        Lungs of the manifest's images, bool [m, size, size].
+    maps, probabilities
+        Of the members of one ensemble, [members, n, h, w] and [members, n, classes].
+    settings
+        Of `run`.
+
+    Returns
+    -------
+    maps
+        [n, h, w].
+    records
+        Rows of the table of images that `run` writes.
+    """
     size = pixels.shape[-1]
-    own = np.empty(found.maps.shape[1:], np.float32)
+    own = np.empty(maps.shape[1:], np.float32)
     records: list[dict[str, object]] = []
     for k, row in enumerate(table.to_dict("records")):
         trained = None if pd.isna(row["fold"]) else int(row["fold"])
         voting = slice(None) if trained is None else slice(trained, trained + 1)
-        own[k] = found.maps[voting, k].mean(axis=0)
-        scores = found.probabilities[voting, k].mean(axis=0)
+        own[k] = maps[voting, k].mean(axis=0)
+        scores = probabilities[voting, k].mean(axis=0)
         heat = upsample(own[k : k + 1], size)[0]
         lung = None if row["place"] < 0 else np.asarray(regions[row["place"]])
         masked = row["source"] in settings["masked"]
@@ -110,34 +186,14 @@ def run(
                 **{column: row[column] for column in DESCRIBED},
                 "dated": int(row["dated"]),
                 "model": "ensemble" if trained is None else f"fold{trained}",
-                **{f"p_{c}": float(p) for c, p in zip(classes, scores, strict=True)},
+                **{f"p_{c}": float(p) for c, p in zip(settings["classes"], scores, strict=True)},
                 "empty": int(heat.max() <= 0),
                 "extent": extent(heat),
                 **_shares("lungs", heat, lung),
                 **_shares("lesion", heat, lesion),
             }
         )
-    with atomic(maps) as temporary:
-        np.savez_compressed(
-            temporary,
-            image_id=table["image_id"].to_numpy(np.str_),
-            pixels=pixels,
-            maps=own.astype(np.float16),
-        )
-    tests = np.flatnonzero((table["cohort"] == "test").to_numpy())
-    chosen = choose(table["label"].iloc[tests].reset_index(drop=True), settings["sampled"], seed)
-    sample = tests[chosen]
-    names = table["image_id"].iloc[sample].tolist()
-    shown, explained = pixels[sample], index[sample]
-    made = (
-        pd.DataFrame(records),
-        perturbation_table(explainer, shown, explained, own[sample], names, seed),
-        randomisation_table(model, shown, explained, found.maps[0][sample], names, seed),
-    )
-    for frame, path in zip(made, tables, strict=True):
-        frame.insert(0, "backbone", backbone)
-        frame.insert(1, "augmentation", augmentation)
-        write_table(frame, path)
+    return own, records
 
 
 def explained_images(
@@ -210,50 +266,60 @@ def lesion_region(path: str, size: int) -> Mask:
 
 def perturbation_table(
     explainer: Explainer,
+    members: Mapping[str, slice],
     images: Grey,
     class_index: Integers,
-    maps: Singles,
+    maps: Mapping[str, Singles],
     image_ids: Sequence[str],
     seed: int,
 ) -> pd.DataFrame:
-    """Return deletion and insertion curves of maps and of random maps.
+    """Return deletion and insertion curves of each ensemble's maps, and of random maps.
 
     Parameters
     ----------
-    images, class_index, maps
-        uint8 [n, size, size]; the class whose mean probability is followed, [n]; [n, h, w].
+    members
+        Of each augmentation, its members in the explainer.
+    images, class_index
+        uint8 [n, size, size]; the class whose mean probability is followed, [n].
+    maps
+        Of each augmentation [n, h, w].
     """
     size = images.shape[-1]
-    noise = [
-        random_map(maps.shape[1:], size, generator(seed, "random map", name)) for name in image_ids
-    ]
-    heats = {
-        "Grad-CAM": upsample(maps, size),
-        "random": np.array(noise, np.float32).reshape(len(images), size, size),
-    }
-
-    def probability(stack: Grey) -> Singles:
-        changed = progress(stack, desc="changed images", unit="image")
-        return np.array(
-            [
-                probabilities(explainer, changes)[..., chosen].mean(axis=0)
-                for changes, chosen in zip(changed, class_index, strict=True)
-            ]
+    heats = [upsample(own, size) for own in maps.values()]
+    grain = next(iter(maps.values())).shape[1:]
+    noise = [random_map(grain, size, generator(seed, "random map", name)) for name in image_ids]
+    heats.append(np.array(noise, np.float32))
+    places: list[Integers] = []
+    stacks: list[Grey] = []
+    for k, name in enumerate(image_ids):
+        changed = [
+            perturbed(images[k], heat[k], STEPS, generator(seed, "perturbation", name))
+            for heat in heats
+        ]
+        # Curves share their ends, and random maps all ensembles: each picture is predicted once.
+        pictures, place = np.unique(
+            np.array(changed).reshape(-1, size * size), axis=0, return_inverse=True
         )
-
-    found = curves(images, heats, probability, STEPS, generator(seed, "perturbation"))
-    records = [
-        {
-            "image_id": image_id,
-            "map": kind,
-            "deletion_area": float(area_under(deletion[k])),
-            "insertion_area": float(area_under(insertion[k])),
-            **{f"deletion_{s}": float(p) for s, p in enumerate(deletion[k])},
-            **{f"insertion_{s}": float(p) for s, p in enumerate(insertion[k])},
-        }
-        for kind, (deletion, insertion) in found.items()
-        for k, image_id in enumerate(image_ids)
-    ]
+        places.append(place.reshape(len(heats), 2, STEPS + 1) + sum(len(one) for one in stacks))
+        stacks.append(pictures.reshape(-1, size, size))
+    predicted = probabilities(explainer, np.concatenate(stacks))
+    records = []
+    for position, (augmentation, voters) in enumerate(members.items()):
+        own = predicted[voters].mean(axis=0)
+        for kind, heat in {GRADCAM: position, RANDOM: -1}.items():
+            for k, image_id in enumerate(image_ids):
+                deletion, insertion = own[places[k][heat], class_index[k]]
+                records.append(
+                    {
+                        "augmentation": augmentation,
+                        "image_id": image_id,
+                        "map": kind,
+                        "deletion_area": float(area_under(deletion)),
+                        "insertion_area": float(area_under(insertion)),
+                        **{f"deletion_{s}": float(p) for s, p in enumerate(deletion)},
+                        **{f"insertion_{s}": float(p) for s, p in enumerate(insertion)},
+                    }
+                )
     return pd.DataFrame(records)
 
 

@@ -1,6 +1,6 @@
 """Grad-CAM: which places of an image raise the score of a class (Selvaraju et al. 2017)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -10,8 +10,15 @@ import tensorflow as tf
 
 from covidcxr.array_types import Grey, Integers, Singles, Values
 from covidcxr.errors import InputError
+from covidcxr.logs import progress
+from covidcxr.runtime import frozen
+
+Members = list[tuple[tf.Tensor, keras.Model]]
+"""Of each member a batch's activations, and the model from there to the logits."""
 
 BATCH = 16
+FEW = 80
+"""Images up to which running the layers one by one is quicker than making a graph of them."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,32 @@ def build_explainer(model: keras.Model) -> Explainer:
     return Explainer(keras.Model(model.inputs[0], activations), tuple(members))
 
 
+def together(explainers: Sequence[Explainer]) -> Explainer:
+    """Return the members of several explainers as one's, which runs equal networks once."""
+    features: list[keras.Model] = []
+    first: list[int] = []
+    members = []
+    for explainer in explainers:
+        place = next(
+            (k for k, known in enumerate(features) if _equal(known, explainer.features)), None
+        )
+        if place is None:
+            place = len(features)
+            first.append(sum(len(known.outputs) for known in features))
+            features.append(explainer.features)
+        members += [(first[place] + own, score) for own, score in explainer.members]
+    image = keras.Input(features[0].input_shape[1:])
+    activations = [one for network in features for one in tf.nest.flatten(network(image))]
+    return Explainer(keras.Model(image, activations), tuple(members))
+
+
+def _equal(one: keras.Model, other: keras.Model) -> bool:
+    weights = one.get_weights(), other.get_weights()
+    return [w.shape for w in weights[0]] == [w.shape for w in weights[1]] and all(
+        map(np.array_equal, *weights)
+    )
+
+
 def member_outputs(model: keras.Model) -> list[keras.KerasTensor]:
     """Return the outputs whose mean a model is; its own output where it is no ensemble."""
     last, inputs = _source(model.outputs[0])
@@ -110,10 +143,9 @@ def explain(
         The class to explain, one for each image; None takes the one of highest mean probability.
     """
     scores, chosen, maps, pooled = [], [], [], []
-    # Without a graph: for the few images of a figure, building one takes longer than the maps.
-    for start in range(0, len(images), BATCH):
-        where = slice(start, start + BATCH)
-        members = _activations(explainer, images[where])
+    activations_of = _runner(explainer, images)
+    for where in _batches(images):
+        members = activations_of(images[where])
         scores.append(_probabilities(members))
         pooled.append(tf.reduce_mean(members[0][0], axis=(1, 2)).numpy())
         picked = scores[-1].mean(axis=0).argmax(axis=-1)
@@ -129,10 +161,8 @@ def explain(
 
 def probabilities(explainer: Explainer, images: Values) -> Singles:
     """Return the members' probabilities, float32 [members, n, classes], of [n, size, size]."""
-    batches = [
-        _probabilities(_activations(explainer, images[start : start + BATCH]))
-        for start in range(0, len(images), BATCH)
-    ]
+    activations_of = _runner(explainer, images)
+    batches = [_probabilities(activations_of(images[where])) for where in _batches(images)]
     return np.concatenate(batches, axis=1)
 
 
@@ -153,14 +183,31 @@ def _pooled(tensor: keras.KerasTensor) -> keras.KerasTensor | None:
     return None
 
 
-def _activations(explainer: Explainer, images: Values) -> list[tuple[tf.Tensor, keras.Model]]:
-    """Return for each member its activations, and the model from there to the logits."""
-    # Keras gives a list of one output as that output.
-    found = tf.nest.flatten(explainer.features(images[..., None], training=False))
-    return [(found[place], score) for place, score in explainer.members]
+def _batches(images: Values) -> Iterable[slice]:
+    batches = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
+    return progress(batches, desc="explained", unit="batch") if len(images) > FEW else batches
 
 
-def _probabilities(members: Sequence[tuple[tf.Tensor, keras.Model]]) -> Singles:
+def _runner(explainer: Explainer, images: Values) -> Callable[[Values], Members]:
+    """Return what gives of a batch [n, size, size] each member's activations, and its scores."""
+    graph = None
+    if len(images) > FEW:
+        graph = frozen(explainer.features, BATCH, tf.as_dtype(images.dtype))
+
+    def run(batch: Values) -> Members:
+        if graph is None:
+            # Keras gives a list of one output as that output.
+            found = tf.nest.flatten(explainer.features(batch[..., None], training=False))
+        else:
+            missing = BATCH - len(batch)
+            whole = np.pad(batch, ((0, missing), (0, 0), (0, 0)))[..., None]
+            found = [one[: len(batch)] for one in graph(tf.constant(whole))]
+        return [(found[place], score) for place, score in explainer.members]
+
+    return run
+
+
+def _probabilities(members: Members) -> Singles:
     scores = [tf.nn.softmax(score(activations, training=False)) for activations, score in members]
     return np.array(scores, np.float32)
 

@@ -1,6 +1,6 @@
 """How good a heat map is, as numbers: where its energy lies, and what becomes of the prediction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -121,36 +121,3 @@ def rank_correlation(one: Reals, other: Reals) -> float:
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
     return float(spearmanr(one.ravel(), other.ravel()).statistic)
-
-
-def curves(
-    images: Grey,
-    heats: dict[str, Reals],
-    probability: Callable[[Grey], Reals],
-    steps: int,
-    rng: np.random.Generator,
-) -> dict[str, tuple[Reals, Reals]]:
-    """Return the deletion and insertion curves of each kind of map.
-
-    Parameters
-    ----------
-    images
-        uint8 [n, size, size].
-    heats
-        Maps [n, size, size] by name.
-    probability
-        Stack uint8 [n, changes, size, size], whose i-th row are changes of image i -> probability
-        [n, changes] of each image's class.
-
-    Returns
-    -------
-    For each name (deletion, insertion), [n, steps + 1] each.
-    """
-    found = {}
-    for name, maps in heats.items():
-        pairs = [perturbed(x, heat, steps, rng) for x, heat in zip(images, maps, strict=True)]
-        found[name] = (
-            probability(np.array([deleted for deleted, _ in pairs])),
-            probability(np.array([inserted for _, inserted in pairs])),
-        )
-    return found

@@ -33,7 +33,7 @@ SEVERITY = (
 
 def run(
     rows: Sequence[str | Path],
-    shown: Sequence[str | Path],
+    maps: str | Path,
     severity: Sequence[str | Path],
     table: str | Path,
     png: str | Path,
@@ -49,9 +49,9 @@ def run(
     Parameters
     ----------
     rows
-        Tables of images of all backbones and augmentations, see `covidcxr.explain.explanations`.
-    shown
-        Table of images and maps of the ensemble whose maps are drawn.
+        Tables of images of all backbones, see `covidcxr.explain.explanations`.
+    maps
+        Of the first of them, which are drawn.
     severity
         Severity of the images, see `covidcxr.severity.severity_of`; none where no score is learned.
     table
@@ -76,8 +76,8 @@ def run(
     with figure_style():
         if patients:
             drawn = course.loc[course["patient_id"].isin(patients), "image_id"].unique()
-            table_shown, maps = shown
-            explained = read_explained(table_shown, maps, drawn.tolist(), Look(**look))
+            style = Look(**look)
+            explained = read_explained(rows[0], maps, augmentation, drawn.tolist(), style)
             figure = draw(course, patients, explained["overlay"], target)
         else:
             figure = text_only(NOBODY)

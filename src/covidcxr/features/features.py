@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from covidcxr.array_types import Grey, Values
 from covidcxr.arrays import save_blocks, shard_rows
@@ -22,7 +21,7 @@ from covidcxr.features.backbone import split_backbone
 from covidcxr.features.own_transform import load_transform, own_view
 from covidcxr.files import atomic
 from covidcxr.logs import progress
-from covidcxr.runtime import configure, set_precision
+from covidcxr.runtime import configure, frozen, set_precision
 from covidcxr.seeding import integer_seed
 
 BATCH = 32
@@ -59,15 +58,9 @@ def build_extractor(
     model, _ = split_backbone(backbone, trainable)
     if mixed_precision:
         set_precision(model, "mixed_float16")
-    # One graph of one batch shape: the kernels and their memory are laid out once. With the weights
-    # as constants TensorFlow folds batch normalisations into the convolutions before them.
-    graph = tf.function(
-        lambda images: tf.cast(model(images, training=False), tf.float32),
-        input_signature=[tf.TensorSpec((batch_size, size, size, 1), tf.uint8)],
-    )
-    frozen = convert_variables_to_constants_v2(graph.get_concrete_function())
+    graph = frozen(model, batch_size)
     return Extractor(
-        lambda batch: frozen(tf.constant(batch))[0].numpy(),
+        lambda batch: graph(tf.constant(batch))[0].numpy(),
         batch_size,
         tuple(model.output_shape[1:]),
         np.float32,
