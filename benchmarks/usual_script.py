@@ -136,10 +136,9 @@ def noise(number: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (number, SIZE, SIZE), np.uint8)
 
 
-def write_job(folder: Path, backbone: keras.Model, views: int) -> None:
-    """Write what a training job reads: features of random numbers, tables, the backbone."""
+def write_job(folder: Path, channels: int, views: int) -> None:
+    """Write what a training job reads: features of random numbers, and tables."""
     rng = np.random.default_rng(0)
-    channels = int(backbone.output_shape[-1])
     count = TRAINING + TEST
     names = [f"image-{k}" for k in range(count)]
     table = pd.DataFrame("", index=range(count), columns=list(MANIFEST_COLUMNS)).assign(
@@ -148,6 +147,7 @@ def write_job(folder: Path, backbone: keras.Model, views: int) -> None:
         label=[CLASSES[k % len(CLASSES)] for k in range(count)],
         patient_id=[f"s:{k}" for k in range(count)],
         source="s",
+        site="s",
         day=np.nan,
         age=np.nan,
         sha256=[f"{k:064x}" for k in range(count)],
@@ -160,13 +160,12 @@ def write_job(folder: Path, backbone: keras.Model, views: int) -> None:
     feature_rows(names, set(names[:TRAINING])).to_csv(folder / "rows.csv", index=False)
     np.save(folder / "clean.npy", rng.random((count, channels), np.float32))
     np.save(folder / "views.npy", rng.random((TRAINING, views, channels), np.float32))
-    backbone.save(folder / "backbone.keras")
 
 
 def train_job(folder: Path, name: str, settings: dict[str, Any]) -> None:
     """Train a head as a job of the workflow does."""
     train.run(
-        str(folder / "backbone.keras"),
+        "",
         [str(folder / part) for part in ("clean.npy", "views.npy", "rows.csv")],
         [str(folder / part) for part in ("manifest.csv", "split.csv")],
         [],
@@ -230,7 +229,7 @@ def measure(
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        write_job(folder, backbone, views)
+        write_job(folder, int(backbone.output_shape[-1]), views)
         model = usual_model(backbone, len(CLASSES), settings["dense_units"], settings["dropout"])
         data = usual_data(sample, labels, transform, batch)
         held = tf.data.Dataset.from_tensor_slices(

@@ -7,8 +7,12 @@ from types import ModuleType
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 
+from covidcxr import config
+from covidcxr.classify.card import read_card
 from covidcxr.classify.model import build_head
 from covidcxr.features.bank import Bank
 from covidcxr.features.features import feature_rows
@@ -39,6 +43,22 @@ def test_the_usual_script_trains_the_same_head_on_the_same_frozen_backbone(
     ours.set_weights(usual.get_weights())
     images = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 1)).astype(np.float32)
     assert np.allclose(usual(images), ours(images), atol=1e-6)
+
+
+def test_the_job_timed_beside_the_usual_script_is_a_training_job_of_the_workflow(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    usual = benchmark("usual_script", monkeypatch)
+    schema = config.read_schema(BENCHMARKS.parent / "workflow/schemas/config.schema.yaml")
+    study = config.complete(
+        yaml.safe_load((BENCHMARKS.parent / "config/config.yaml").read_text()), schema
+    )
+    usual.write_job(tmp_path, 8, 2)
+    usual.train_job(tmp_path, "VGG16", study["training"] | {"epochs": 1})
+    card = read_card(tmp_path / "head.keras")
+    assert card is not None
+    assert card.augmentation == "v1"
+    assert len(pd.read_csv(tmp_path / "history.csv")) == 1
 
 
 def test_the_usual_scripts_views_are_new_in_every_epoch_and_keep_their_labels(

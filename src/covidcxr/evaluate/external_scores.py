@@ -205,6 +205,7 @@ def section_of(
                 "Accuracy on the run’s own test set and on external sets (95 % intervals by "
                 "patient), and images of other classes predicted as each class",
                 _beside(shown, classes),
+                folded=True,
             ),
             SectionTable(
                 "external_sets",

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from covidcxr.array_types import Grey, Integers, Singles, Values
+from covidcxr.array_types import Grey, Integers, Singles
 from covidcxr.errors import InputError
 from covidcxr.logs import progress
 from covidcxr.runtime import frozen
@@ -16,7 +18,7 @@ from covidcxr.runtime import frozen
 Members = list[tuple[tf.Tensor, keras.Model]]
 """Of each member a batch's activations, and the model from there to the logits."""
 
-BATCH = 16
+BATCH = 8
 FEW = 80
 """Images up to which running the layers one by one is quicker than making a graph of them."""
 
@@ -36,6 +38,11 @@ class Explainer:
 
     features: keras.Model
     members: tuple[tuple[int, keras.Model], ...]
+
+    @cached_property
+    def graph(self) -> Any:
+        """The features as one graph, uint8 [`BATCH`, size, size, 1] -> list of activations."""
+        return frozen(self.features, BATCH)
 
 
 @dataclass(frozen=True)
@@ -159,8 +166,8 @@ def explain(
     )
 
 
-def probabilities(explainer: Explainer, images: Values) -> Singles:
-    """Return the members' probabilities, float32 [members, n, classes], of [n, size, size]."""
+def probabilities(explainer: Explainer, images: Grey) -> Singles:
+    """Return float32 [members, n, classes] of images, uint8 [n, size, size]."""
     activations_of = _runner(explainer, images)
     batches = [_probabilities(activations_of(images[where])) for where in _batches(images)]
     return np.concatenate(batches, axis=1)
@@ -183,25 +190,23 @@ def _pooled(tensor: keras.KerasTensor) -> keras.KerasTensor | None:
     return None
 
 
-def _batches(images: Values) -> Iterable[slice]:
+def _batches(images: Grey) -> Iterable[slice]:
     batches = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
     return progress(batches, desc="explained", unit="batch") if len(images) > FEW else batches
 
 
-def _runner(explainer: Explainer, images: Values) -> Callable[[Values], Members]:
+def _runner(explainer: Explainer, images: Grey) -> Callable[[Grey], Members]:
     """Return what gives of a batch [n, size, size] each member's activations, and its scores."""
-    graph = None
-    if len(images) > FEW:
-        graph = frozen(explainer.features, BATCH, tf.as_dtype(images.dtype))
+    few = len(images) <= FEW
 
-    def run(batch: Values) -> Members:
-        if graph is None:
+    def run(batch: Grey) -> Members:
+        if few:
             # Keras gives a list of one output as that output.
             found = tf.nest.flatten(explainer.features(batch[..., None], training=False))
         else:
             missing = BATCH - len(batch)
             whole = np.pad(batch, ((0, missing), (0, 0), (0, 0)))[..., None]
-            found = [one[: len(batch)] for one in graph(tf.constant(whole))]
+            found = [one[: len(batch)] for one in explainer.graph(tf.constant(whole))]
         return [(found[place], score) for place, score in explainer.members]
 
     return run
