@@ -46,8 +46,7 @@ def own_study(workflow: Workflow, folder: Path) -> dict[str, Any]:
         "views": 1,
         "transform": {"function": f"{folder / 'mine.py'}:darker"},
         "augmentations": {"plain": {"synthetic": 0}, "more": {"synthetic": 2}},
-        "repeats": 1,
-        "export": ["MobileNetV2"],
+        "repeats": 0,
         "explain": {"images": 2, "augmentation": "plain"},
         "cyclegan": TINY["cyclegan"] | {"source_class": "clear", "target_class": "opacity"},
     }

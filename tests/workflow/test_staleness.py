@@ -36,13 +36,15 @@ SCORES = {
 } | UNCERTAINTY
 ON_FEATURES = {"classifier": 2, "split_comparison": 1}
 FIGURES = {"architecture": 1, "fig4_loss": 1}
-MEASURES = {"model": 1, "explanations": 1, "explanation_measures": 1, "timelines": 1}
-MAPS = MEASURES | {"model": 2, "examples": 1, "severity_maps": 1}
+MEASURES = {"explanation_measures": 1, "timelines": 1, "examples": 1}
+MAPS = {"model": 2, "explanations": 1, "severity_maps": 1} | MEASURES
 TRAINING = {"train": 4} | SCORES | FIGURES | MAPS
 V2_ONLY = {
     "train": 2,
     "architecture": 1,
     "fig4_loss": 1,
+    "model": 1,
+    "explanations": 1,
     **MEASURES,
 } | SCORES
 REPEATS = {"repeats": 1, "synthetic_effect": 1}
