@@ -20,6 +20,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,13 +182,10 @@ def train_job(folder: Path, name: str, settings: dict[str, Any]) -> None:
     )
 
 
-def run_job(*arguments: object) -> None:
+def run_job(folder: Path, name: str, settings: dict[str, Any]) -> None:
     """Run `train_job` in a process of its own."""
-    process = multiprocessing.get_context("spawn").Process(target=train_job, args=arguments)
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise RuntimeError(f"the training job ended with {process.exitcode}")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(train_job, folder, name, settings).result()
 
 
 @dataclass(frozen=True)
