@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from covidcxr.data.tables import write_table
 from covidcxr.evaluate.bootstrap import UNKNOWN, interval, mean_of
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
-from covidcxr.explain.measures import read_measured
+from covidcxr.explain.measures import GRADCAM, RANDOM, read_measured
 from covidcxr.report import formats
 from covidcxr.report.formats import Table, listing, sample, share, some
 from covidcxr.report.section import Check, Section, SectionFigure, SectionTable, write_section
@@ -82,7 +82,7 @@ def summarise(
     images
         Test images: patient_id, empty, lungs_share, lungs_area, lesion_share, lesion_area.
     curves
-        map (`Grad-CAM`, `random`), deletion_area, insertion_area.
+        map (`GRADCAM`, `RANDOM`), deletion_area, insertion_area.
     randomised
         stage, correlation.
 
@@ -105,7 +105,7 @@ def summarise(
             f"{name}_high": bounds.high,
             f"{name}_area": known[f"{name}_area"].mean(),
         }
-    own, random = (curves.loc[curves["map"] == kind] for kind in ("Grad-CAM", "random"))
+    own, random = (curves.loc[curves["map"] == kind] for kind in (GRADCAM, RANDOM))
     found["curve_images"] = len(own)
     for kind in CURVES:
         found[kind] = own[f"{kind}_area"].mean()

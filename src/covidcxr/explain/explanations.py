@@ -15,6 +15,8 @@ from covidcxr.data.tables import read_manifest, read_split, write_table
 from covidcxr.errors import InputError
 from covidcxr.explain.gradcam import Explainer, build_explainer, explain, probabilities, together
 from covidcxr.explain.measures import (
+    GRADCAM,
+    RANDOM,
     area_under,
     energy_share,
     extent,
@@ -39,10 +41,6 @@ DESCRIBED = ("image_id", "patient_id", "label", "day", "cohort")
 
 STAGES = ("head", "last_block", "all")
 """What of a network is randomised, from the output downwards (Adebayo et al. 2018)."""
-
-
-GRADCAM, RANDOM = "Grad-CAM", "random"
-"""Kinds of map whose curves are compared."""
 
 
 def run(
@@ -99,16 +97,12 @@ def run(
     explainer = together(ensembles)
     log.info("%d images, %d models", len(table), len(explainer.members))
     found = explain(explainer, pixels, index)
-    ends = np.cumsum([len(one.members) for one in ensembles])
-    members = {
-        name: slice(end - len(one.members), end)
-        for name, one, end in zip(augmentations, ensembles, ends, strict=True)
-    }
-    records, own = [], {}
-    for name, voters in members.items():
-        own[name], rows = measured_maps(
-            table, pixels, regions, found.maps[voters], found.probabilities[voters], settings
-        )
+    each = by_ensemble(found.maps, len(models))
+    scores = by_ensemble(found.probabilities, len(models))
+    records, own = [], []
+    for name, its_maps, its_scores in zip(augmentations, each, scores, strict=True):
+        mean, rows = measured_maps(table, pixels, regions, its_maps, its_scores, settings)
+        own.append(mean)
         records.append(pd.DataFrame(rows).assign(augmentation=name))
     with atomic(maps) as temporary:
         np.savez_compressed(
@@ -116,7 +110,7 @@ def run(
             augmentation=np.array(augmentations, np.str_),
             image_id=table["image_id"].to_numpy(np.str_),
             pixels=pixels,
-            maps=np.array([*own.values()], np.float16),
+            maps=np.array(own, np.float16),
         )
     tests = np.flatnonzero((table["cohort"] == "test").to_numpy())
     chosen = choose(table["label"].iloc[tests].reset_index(drop=True), settings["sampled"], seed)
@@ -124,21 +118,26 @@ def run(
     names = table["image_id"].iloc[sample].tolist()
     shown, explained = pixels[sample], index[sample]
     shuffled = [
-        randomisation_table(
-            model, shown, explained, found.maps[voters.start][sample], names, seed
-        ).assign(augmentation=name)
-        for model, (name, voters) in zip(models, members.items(), strict=True)
+        randomisation_table(model, shown, explained, first[sample], names, seed).assign(
+            augmentation=name
+        )
+        for model, name, first in zip(models, augmentations, each[:, 0], strict=True)
     ]
-    heats = {name: maps_of[sample] for name, maps_of in own.items()}
+    heats = {name: mean[sample] for name, mean in zip(augmentations, own, strict=True)}
     made = (
         pd.concat(records),
-        perturbation_table(explainer, members, shown, explained, heats, names, seed),
+        perturbation_table(explainer, shown, explained, heats, names, seed),
         pd.concat(shuffled),
     )
     for frame, path in zip(made, tables, strict=True):
         frame.insert(0, "augmentation", frame.pop("augmentation"))
         frame.insert(0, "backbone", backbone)
         write_table(frame, path)
+
+
+def by_ensemble(values: Singles, count: int) -> Singles:
+    """Return what members gave, [count * folds, ...], by ensemble, [count, folds, ...]."""
+    return values.reshape(count, -1, *values.shape[1:])
 
 
 def measured_maps(
@@ -266,7 +265,6 @@ def lesion_region(path: str, size: int) -> Mask:
 
 def perturbation_table(
     explainer: Explainer,
-    members: Mapping[str, slice],
     images: Grey,
     class_index: Integers,
     maps: Mapping[str, Singles],
@@ -277,12 +275,10 @@ def perturbation_table(
 
     Parameters
     ----------
-    members
-        Of each augmentation, its members in the explainer.
     images, class_index
         uint8 [n, size, size]; the class whose mean probability is followed, [n].
     maps
-        Of each augmentation [n, h, w].
+        Of each augmentation [n, h, w], in the order of its members in the explainer.
     """
     size = images.shape[-1]
     heats = [upsample(own, size) for own in maps.values()]
@@ -302,10 +298,9 @@ def perturbation_table(
         )
         places.append(place.reshape(len(heats), 2, STEPS + 1) + sum(len(one) for one in stacks))
         stacks.append(pictures.reshape(-1, size, size))
-    predicted = probabilities(explainer, np.concatenate(stacks))
+    predicted = by_ensemble(probabilities(explainer, np.concatenate(stacks)), len(maps))
     records = []
-    for position, (augmentation, voters) in enumerate(members.items()):
-        own = predicted[voters].mean(axis=0)
+    for position, (augmentation, own) in enumerate(zip(maps, predicted.mean(axis=1), strict=True)):
         for kind, heat in {GRADCAM: position, RANDOM: -1}.items():
             for k, image_id in enumerate(image_ids):
                 deletion, insertion = own[places[k][heat], class_index[k]]

@@ -1,6 +1,6 @@
 """Grad-CAM: which places of an image raise the score of a class (Selvaraju et al. 2017)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -104,27 +104,22 @@ def build_explainer(model: keras.Model) -> Explainer:
 def together(explainers: Sequence[Explainer]) -> Explainer:
     """Return the members of several explainers as one's, which runs equal networks once."""
     features: list[keras.Model] = []
-    first: list[int] = []
     members = []
     for explainer in explainers:
-        place = next(
-            (k for k, known in enumerate(features) if _equal(known, explainer.features)), None
-        )
-        if place is None:
-            place = len(features)
-            first.append(sum(len(known.outputs) for known in features))
+        equal = (k for k, known in enumerate(features) if _equal(known, explainer.features))
+        place = next(equal, len(features))
+        if place == len(features):
             features.append(explainer.features)
-        members += [(first[place] + own, score) for own, score in explainer.members]
+        first = sum(len(known.outputs) for known in features[:place])
+        members += [(first + own, score) for own, score in explainer.members]
     image = keras.Input(features[0].input_shape[1:])
     activations = [one for network in features for one in tf.nest.flatten(network(image))]
     return Explainer(keras.Model(image, activations), tuple(members))
 
 
 def _equal(one: keras.Model, other: keras.Model) -> bool:
-    weights = one.get_weights(), other.get_weights()
-    return [w.shape for w in weights[0]] == [w.shape for w in weights[1]] and all(
-        map(np.array_equal, *weights)
-    )
+    weights, others = one.get_weights(), other.get_weights()
+    return len(weights) == len(others) and all(map(np.array_equal, weights, others))
 
 
 def member_outputs(model: keras.Model) -> list[keras.KerasTensor]:
@@ -150,9 +145,7 @@ def explain(
         The class to explain, one for each image; None takes the one of highest mean probability.
     """
     scores, chosen, maps, pooled = [], [], [], []
-    activations_of = _runner(explainer, images)
-    for where in _batches(images):
-        members = activations_of(images[where])
+    for where, members in _passes(explainer, images):
         scores.append(_probabilities(members))
         pooled.append(tf.reduce_mean(members[0][0], axis=(1, 2)).numpy())
         picked = scores[-1].mean(axis=0).argmax(axis=-1)
@@ -168,8 +161,7 @@ def explain(
 
 def probabilities(explainer: Explainer, images: Grey) -> Singles:
     """Return float32 [members, n, classes] of images, uint8 [n, size, size]."""
-    activations_of = _runner(explainer, images)
-    batches = [_probabilities(activations_of(images[where])) for where in _batches(images)]
+    batches = [_probabilities(members) for _, members in _passes(explainer, images)]
     return np.concatenate(batches, axis=1)
 
 
@@ -190,26 +182,20 @@ def _pooled(tensor: keras.KerasTensor) -> keras.KerasTensor | None:
     return None
 
 
-def _batches(images: Grey) -> Iterable[slice]:
-    batches = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
-    return progress(batches, desc="explained", unit="batch") if len(images) > FEW else batches
-
-
-def _runner(explainer: Explainer, images: Grey) -> Callable[[Grey], Members]:
-    """Return what gives of a batch [n, size, size] each member's activations, and its scores."""
-    few = len(images) <= FEW
-
-    def run(batch: Grey) -> Members:
-        if few:
-            # Keras gives a list of one output as that output.
-            found = tf.nest.flatten(explainer.features(batch[..., None], training=False))
-        else:
+def _passes(explainer: Explainer, images: Grey) -> Iterator[tuple[slice, Members]]:
+    """Yield where each batch stands among the images, and what the members make of it."""
+    starts, many = range(0, len(images), BATCH), len(images) > FEW
+    for start in progress(starts, desc="explained", unit="batch") if many else starts:
+        where = slice(start, start + BATCH)
+        batch = images[where]
+        if many:
             missing = BATCH - len(batch)
             whole = np.pad(batch, ((0, missing), (0, 0), (0, 0)))[..., None]
             found = [one[: len(batch)] for one in explainer.graph(tf.constant(whole))]
-        return [(found[place], score) for place, score in explainer.members]
-
-    return run
+        else:
+            # Keras gives a list of one output as that output.
+            found = tf.nest.flatten(explainer.features(batch[..., None], training=False))
+        yield where, [(found[place], score) for place, score in explainer.members]
 
 
 def _probabilities(members: Members) -> Singles:

@@ -14,6 +14,9 @@ from covidcxr.data.tables import read_table
 BLUR = 0.05
 """Standard deviation of the blur that insertion starts from, as a share of the image's side."""
 
+GRADCAM, RANDOM = "Grad-CAM", "random"
+"""Kinds of map whose curves are compared."""
+
 TEXTS = (
     *("backbone", "augmentation", "image_id", "patient_id", "label", "cohort", "model", "map"),
     "stage",
