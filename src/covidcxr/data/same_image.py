@@ -43,8 +43,8 @@ PROMISING = 0.3
 """Agreement after coarse registration below which no finer one is tried."""
 NEAREST = 6
 """Candidates of each image, mirror images among them."""
-BLOCK, TILE = 512, 20_000
-"""Images compared at a time, and with how many others."""
+BLOCK, TILE = 256, 1024
+"""Images compared at a time, and with how many others: what a processor's cache holds."""
 THREADS = 2
 
 
@@ -141,7 +141,7 @@ class ImageIndex:
     def add(self, sketches: Sequence[Sketch]) -> list[Pair]:
         """Append images and return their pairs, with earlier ones and among themselves.
 
-        Time grows with the product of new and all images, and above 50,000 is mostly that
+        Time grows with the product of new and all images, and above 130,000 is mostly that
         (`benchmarks/README.md`).
         """
         new = len(self._sketches)
@@ -214,33 +214,55 @@ def _nearest(
     base
         [n, windows or 1, cells], all images.
     """
-    found = set()
     count = min(NEAREST, 2 * (len(base) - 1))
-    blocks = range(0, len(queries), BLOCK)
-    for top in progress(blocks, desc="comparing", unit=f" x {BLOCK} images"):
-        block = queries[top : top + BLOCK].astype(np.float32)
-        likest, nearest = [], []
-        for left in range(0, len(base), TILE):
-            tile = base[left : left + TILE]
-            alike = np.full((2, len(block), len(tile)), -1, np.float32)
-            for number in range(tile.shape[1]):
-                columns = tile[:, number].astype(np.float32).T
-                for side, views in enumerate((block, _mirrored(block))):
-                    for view in views.transpose(1, 0, 2):
-                        np.maximum(alike[side], view @ columns, out=alike[side])
-            own = start + top - left + np.arange(len(block))
-            here = (own >= 0) & (own < len(tile))
+    likest = np.full((len(queries), count), -np.inf, np.float32)
+    nearest = np.zeros((len(queries), count), np.int64)
+    tiles = range(0, len(base), TILE)
+    for left in progress(tiles, desc="comparing", unit=f" x {TILE} images"):
+        tile = _halves(base[left : left + TILE])
+        for top in range(0, len(queries), BLOCK):
+            rows = slice(top, top + BLOCK)
+            alike = _alike(_halves(queries[rows]), tile)
+            own = start + top - left + np.arange(alike.shape[1])
+            here = (own >= 0) & (own < alike.shape[2])
             alike[:, here, own[here]] = -2
-            both = alike.transpose(1, 2, 0).reshape(len(block), -1)
-            best = _largest(both, count)
-            likest.append(np.take_along_axis(both, best, axis=1))
-            nearest.append(best + 2 * left)
-        among = _largest(np.hstack(likest), count)
-        for row, others in enumerate(np.take_along_axis(np.hstack(nearest), among, axis=1)):
-            for other, mirrored in zip(*divmod(others, 2), strict=True):
-                pair = sorted((start + top + row, int(other)))
-                found.add((*pair, bool(mirrored)))
+            others = left + np.arange(alike.shape[2])
+            sides = np.tile(np.hstack([2 * others, 2 * others + 1]), (alike.shape[1], 1))
+            values, names = np.hstack([likest[rows], *alike]), np.hstack([nearest[rows], sides])
+            best = _largest(values, count)
+            likest[rows] = np.take_along_axis(values, best, axis=1)
+            nearest[rows] = np.take_along_axis(names, best, axis=1)
+    found = set()
+    for row, others in enumerate(nearest, start):
+        for other, mirrored in zip(*divmod(others, 2), strict=True):
+            found.add((min(row, int(other)), max(row, int(other)), bool(mirrored)))
     return found
+
+
+def _halves(windows: npt.NDArray[np.float16]) -> Singles:
+    """Split windows [n, w, cells] into what mirroring keeps and what it turns round.
+
+    Returns
+    -------
+    float32 [2, w, n, cells / 2]. The sum of two windows' products of halves is their product, the
+    difference that of one with the other's mirror image: half the multiplications of both.
+    """
+    cells = windows.astype(np.float32).transpose(1, 0, 2).reshape(-1, len(windows), CELLS, CELLS)
+    left, right = cells[..., : CELLS // 2], cells[..., : CELLS // 2 - 1 : -1]
+    halves = np.array([left + right, left - right], np.float32) / np.float32(np.sqrt(2))
+    return halves.reshape(*halves.shape[:3], -1)
+
+
+def _alike(block: Singles, tile: Singles) -> Singles:
+    """Return the largest products [2, b, t] of the windows of images, plain and mirrored."""
+    alike = np.full((2, block.shape[2], tile.shape[2]), -1, np.float32)
+    kept, turned, both = np.empty((3, *alike.shape[1:]), np.float32)
+    for one, other in product(block.transpose(1, 0, 2, 3), tile.transpose(1, 0, 3, 2)):
+        np.matmul(one[0], other[0], out=kept)
+        np.matmul(one[1], other[1], out=turned)
+        for side, join in enumerate((np.add, np.subtract)):
+            np.maximum(alike[side], join(kept, turned, out=both), out=alike[side])
+    return alike
 
 
 def _largest(values: Singles, count: int) -> Integers:
