@@ -6,7 +6,6 @@ disturbance does, on features with relative noise of 1e-6. Arithmetic is float32
 """
 
 import argparse
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import yaml
 
-from covidcxr.classify.fitting import Arm, Material, Training
+from covidcxr.classify.fitting import Arm, Fitter, Material, Training
 from covidcxr.classify.repeats import PLAIN, mean_over_folds, train_head
 from covidcxr.config import complete, read_schema
 from covidcxr.data.tables import read_manifest, read_split
@@ -65,7 +64,6 @@ def main() -> None:
     classes = sorted(table["label"].unique())
     columns = [f"p_{name}" for name in classes]
     configure(threads=chosen.threads, seed=SEED)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     print(
         "| backbone | largest feature | features | models: other class | largest change of a "
         "probability | ensembles: test accuracy | out of fold |\n|---|---|---|---|---|---|---|"
@@ -78,6 +76,7 @@ def main() -> None:
             )
         )
         largest = float(np.abs(full.views).max())
+        fitter = Fitter(Training(**study["training"]))
         reference: npt.NDArray[np.float64] | None = None
         for variant, change in VARIANTS.items():
             bank = replace(full, clean=change(full.clean), views=change(full.views))
@@ -86,7 +85,7 @@ def main() -> None:
                     Material(table, classes, bank),
                     Arm(PLAIN),
                     k,
-                    Training(**study["training"]),
+                    fitter,
                     SEED,
                     ("train", backbone, k),
                 )

@@ -10,7 +10,6 @@ The defaults are for a look in a few minutes. The study's own protocol:
 """
 
 import argparse
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ import pandas as pd
 import yaml
 from scipy import stats
 
-from covidcxr.classify.fitting import Arm, Material, Training
+from covidcxr.classify.fitting import Arm, Fitter, Material, Training
 from covidcxr.classify.repeats import PLAIN, mean_over_folds, train_head
 from covidcxr.config import complete, read_schema
 from covidcxr.data.split import assign_folds
@@ -63,6 +62,7 @@ def accuracies(
     """Yield (bank, seed, `test` or `validation`, accuracy) of ensembles of `folds` heads."""
     classes = sorted(table["label"].unique())
     training = table["split"] == "train"
+    fitter = Fitter(Training(**settings))
     for seed in range(seeds):
         fold = assign_folds(table[training], unit="patient", folds=folds, seed=seed)
         divided = table.assign(fold=fold.reindex(table.index).astype("Int64"))
@@ -72,7 +72,7 @@ def accuracies(
                     Material(divided, classes, bank),
                     Arm(PLAIN),
                     k,
-                    Training(**settings),
+                    fitter,
                     seed,
                     ("train", k),
                 )
@@ -169,7 +169,6 @@ def main() -> None:
                 threads=chosen.threads,
             )
         configure(threads=chosen.threads, seed=integer_seed(SEED, "views"))
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         compared = banks(read_bank(*files), [n for n in chosen.views if n <= chosen.epochs])
         found = accuracies(
             compared, used.reset_index(drop=True), settings, folds=5, seeds=chosen.seeds

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from covidcxr.classify.fitting import Training, cross_entropy, fit, shuffled_batches
+from covidcxr.classify.fitting import Fitter, Training, cross_entropy, shuffled_batches
 from covidcxr.classify.samples import Sample, divide, usable_synthetic, weights_of
 from covidcxr.errors import InputError
 from covidcxr.features.bank import read_bank
@@ -145,15 +145,9 @@ def test_a_linear_classifier_reaches_the_loss_of_logistic_regression() -> None:
     expected = cross_entropy(reference.predict_proba(features), classes)
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="logits")])
-    history = fit(
-        model,
-        lambda _: features,
-        (classes, np.ones(150)),
-        (features, classes),
-        Training(epochs=60, batch_size=20, learning_rate=0.02),
-        rng,
-        unwatched,
-    )
+    fitter = Fitter(Training(epochs=60, batch_size=20, learning_rate=0.02))
+    truth = (classes, np.ones(150))
+    history = fitter.fit(model, lambda _: features, truth, (features, classes), rng, unwatched)
     assert history["val_loss"].min() == pytest.approx(expected, rel=0.01)
 
 
@@ -165,16 +159,10 @@ def test_weighed_images_draw_a_linear_classifier_as_they_do_logistic_regression(
     expected = LogisticRegression(C=np.inf, max_iter=1000).fit(features, classes, weights)
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    fit(
-        model,
-        lambda _: features,
-        (classes, weights),
-        # Validation by the weighed rows alone, so that the weights kept are those that fit them.
-        (features[weights > 1], classes[weights > 1]),
-        Training(epochs=80, batch_size=50, learning_rate=0.02),
-        rng,
-        unwatched,
-    )
+    # Validation by the weighed rows alone, so that the weights kept are those that fit them.
+    validation = (features[weights > 1], classes[weights > 1])
+    fitter = Fitter(Training(epochs=80, batch_size=50, learning_rate=0.02))
+    fitter.fit(model, lambda _: features, (classes, weights), validation, rng, unwatched)
     logits = model(features).numpy()
     found = logits[:, 1] - logits[:, 0]
     apart = found - expected.decision_function(features)
@@ -213,9 +201,9 @@ def test_epochs_go_through_the_images_and_their_views_in_turn(study: Path) -> No
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
     classes = np.array([0, 1, 2])
-    plan = Training(epochs=4, batch_size=2, learning_rate=0.1)
+    fitter = Fitter(Training(epochs=4, batch_size=2, learning_rate=0.1))
     rng = np.random.default_rng(0)
-    fit(model, view, (classes, np.ones(3)), (view(0), classes), plan, rng, unwatched)
+    fitter.fit(model, view, (classes, np.ones(3)), (view(0), classes), rng, unwatched)
     assert asked == [0, 0, 1, 2, 3]
     assert not np.array_equal(view(0), view(1))
 

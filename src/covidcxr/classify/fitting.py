@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -123,7 +124,7 @@ class Fitted:
     head
         Cached features [n, *cut] -> probabilities float32 [n, classes], of the best epoch.
     history
-        See `fit`.
+        See `Fitter.fit`.
     predictions
         image_id, patient_id, label, p_<class>... of the validation and test images.
     """
@@ -143,7 +144,7 @@ def train_fold(
     material: Material,
     arm: Arm,
     fold: int,
-    training: Training,
+    fitter: "Fitter",
     remainder: keras.Model,
     seed: int,
     name: tuple[str | int, ...],
@@ -158,6 +159,8 @@ def train_fold(
     ----------
     fold
         The validation fold, which chooses the epoch.
+    fitter
+        Knows how to train; the same one may train many folds.
     remainder
         Cached features -> pooled vector, see `identity` and
         `covidcxr.features.backbone.split_backbone`. It is trained in place.
@@ -170,7 +173,8 @@ def train_fold(
         A class has no training image, a synthetic image was made from a test image, images have no
         features, or training diverged.
     """
-    table, classes, real = material.table, material.classes, material.real
+    training, table, real = fitter.training, material.table, material.real
+    classes = material.classes
     trains, validation, test = divide(table, classes, fold)
     parts = [TrainingImages(real, trains)]
     if material.made is not None and material.synthetic is not None:
@@ -192,7 +196,7 @@ def train_fold(
         clean = [in_pieces(remainder, part.bank.clean_of(part.sample.ids)) for part in parts]
         reference = np.concatenate(clean)
     keras.utils.set_random_seed(integer_seed(seed, *name))
-    layers = build_head(
+    *untrained, hidden, dropout, logits, softmax = build_head(
         len(classes),
         dense_units=training.dense_units,
         dropout=training.dropout,
@@ -200,8 +204,14 @@ def train_fold(
     )
     for layer in remainder.layers:
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+    pooled = attach(remainder.output, untrained)
     # The softmax is left to the loss, which is exact on logits.
-    classifier = keras.Model(remainder.input, attach(remainder.output, layers[:-1]))
+    output = attach(pooled, [hidden, dropout, logits])
+    # What comes before all that is trained is computed once an epoch, not in each step.
+    before: Callable[[Values], Any] = np.asarray
+    start = remainder.input
+    if not remainder.trainable_variables:
+        before, start = keras.Model(remainder.input, pooled), pooled
     if training.mixed_precision:
         set_precision(remainder, "mixed_float16")
     weights = weights_of(
@@ -210,19 +220,20 @@ def train_fold(
         by_class=arm.class_weights,
         by_source=training.source_weights,
     )
-    history = fit(
-        classifier,
-        lambda epoch: np.concatenate(
-            [part.bank.epoch_of(part.sample.ids, epoch + part.ahead) for part in parts]
+    history = fitter.fit(
+        keras.Model(start, output),
+        lambda epoch: before(
+            np.concatenate(
+                [part.bank.epoch_of(part.sample.ids, epoch + part.ahead) for part in parts]
+            )
         ),
         (np.concatenate([part.sample.classes for part in parts]), weights),
-        (real.clean_of(validation.ids), validation.classes),
-        training,
+        (before(real.clean_of(validation.ids)), validation.classes),
         generator(seed, *name),
         watch,
     )
     set_precision(remainder, "float32")
-    head = keras.Model(remainder.input, layers[-1](classifier.output))
+    head = keras.Model(remainder.input, softmax(output))
     wanted = table[table["image_id"].isin([*validation.ids, *test.ids])]
     predicted = in_pieces(head, real.clean_of(wanted["image_id"].tolist()))
     return Fitted(head, history, scored(wanted, predicted, classes))
@@ -286,94 +297,117 @@ def in_pieces(model: Callable[..., tf.Tensor], data: Values) -> Singles:
     return np.concatenate(pieces)
 
 
-def fit(
-    classifier: keras.Model,
-    features: Callable[[int], Values],
-    truth: tuple[Integers, Floats],
-    validation: tuple[Values, Integers],
-    training: Training,
-    rng: np.random.Generator,
-    watch: Watch,
-) -> pd.DataFrame:
-    """Fit a classifier in place by Adam on cross-entropy; leave it at its best validation epoch.
+class Fitter:
+    """Fits classifiers of one structure, one after another, by graphs that are made once.
 
     An epoch is one TensorFlow graph that loops over the batches, since a step on cached vectors is
-    so short that calling it from Python would cost more than the step.
-
-    Parameters
-    ----------
-    classifier
-        Values [n, *cut] -> logits [n, classes].
-    features
-        Epoch 0.. -> features [n, *cut] to train on in that epoch.
-    truth
-        Classes int64 [n] of the training rows, and their weights [n] in the loss.
-    validation
-        Values [v, *cut] and classes int64 [v], which are not weighed.
-    rng
-        Shuffles the batches.
-
-    Returns
-    -------
-    DataFrame
-        epoch (from 1), loss, accuracy (means over the epoch's training batches, dropout on),
-        val_loss, val_accuracy, best (1 for the first epoch of lowest val_loss, whose weights stay).
-
-    Raises
-    ------
-    InputError
-        The loss became infinite or NaN.
+    so short that calling it from Python would cost more than the step. The first classifier lends
+    the graphs its variables; a later one's values go into them and come back.
     """
-    optimizer: keras.Optimizer = keras.optimizers.Adam(training.learning_rate)
-    if training.mixed_precision:
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    optimizer.build(classifier.trainable_variables)
-    classes = truth[0]
-    run_epoch = _epoch_graph(classifier, optimizer, tf.constant(truth[1], tf.float32), training.xla)
-    infer = tf.function(
-        lambda data: tf.nn.softmax(tf.cast(classifier(data, training=False), tf.float32)),
-        reduce_retracing=True,
-    )
-    records = []
-    best_loss = np.inf
-    best = [variable.numpy() for variable in classifier.trainable_variables]
-    for epoch in range(training.epochs):
-        index, present = shuffled_batches(len(classes), training.batch_size, rng)
-        loss, accuracy = run_epoch(
-            tf.constant(features(epoch)), tf.constant(classes, tf.int32), index, present
-        )
-        predicted = in_pieces(infer, validation[0])
-        val_loss = cross_entropy(predicted, validation[1])
-        record = {
-            "epoch": epoch + 1,
-            "loss": float(loss),
-            "accuracy": float(accuracy),
-            "val_loss": val_loss,
-            "val_accuracy": float((predicted.argmax(axis=1) == validation[1]).mean()),
-        }
-        if not np.isfinite([record["loss"], val_loss]).all():
-            raise InputError(
-                f"training diverged in epoch {epoch + 1} (loss {record['loss']}, validation "
-                f"loss {val_loss}): lower training: learning_rate, now {training.learning_rate}"
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self._classifier: Any = None
+
+    def fit(
+        self,
+        classifier: keras.Model,
+        features: Callable[[int], Values],
+        truth: tuple[Integers, Floats],
+        validation: tuple[Values, Integers],
+        rng: np.random.Generator,
+        watch: Watch,
+    ) -> pd.DataFrame:
+        """Fit a classifier in place by Adam on cross-entropy; leave it at its best epoch.
+
+        Parameters
+        ----------
+        classifier
+            Values [n, *cut] -> logits [n, classes].
+        features
+            Epoch 0.. -> features [n, *cut] to train on in that epoch.
+        truth
+            Classes int64 [n] of the training rows, and their weights [n] in the loss.
+        validation
+            Values [v, *cut] and classes int64 [v], which are not weighed.
+        rng
+            Shuffles the batches.
+
+        Returns
+        -------
+        DataFrame
+            epoch (from 1), loss, accuracy (means over the epoch's training batches, dropout on),
+            val_loss, val_accuracy, best (1 for the first epoch of lowest val_loss, whose weights
+            stay).
+
+        Raises
+        ------
+        InputError
+            The loss became infinite or NaN.
+        """
+        self._begin(classifier)
+        own = self._classifier.trainable_variables
+        classes, weights = tf.constant(truth[0], tf.int32), tf.constant(truth[1], tf.float32)
+        records = []
+        best_loss = np.inf
+        best = [variable.numpy() for variable in own]
+        for epoch in range(self.training.epochs):
+            index, present = shuffled_batches(len(truth[0]), self.training.batch_size, rng)
+            loss, accuracy = self._run_epoch(
+                tf.constant(features(epoch)), classes, weights, index, present
             )
-        if val_loss < best_loss:
-            best_loss = val_loss
-            best = [variable.numpy() for variable in classifier.trainable_variables]
-        records.append(record)
-        watch(record)
-    for variable, value in zip(classifier.trainable_variables, best, strict=True):
-        variable.assign(value)
-    history = pd.DataFrame(records)
-    history["best"] = (history.index == history["val_loss"].idxmin()).astype(int)
-    return history
+            predicted = in_pieces(self._infer, validation[0])
+            val_loss = cross_entropy(predicted, validation[1])
+            record = {
+                "epoch": epoch + 1,
+                "loss": float(loss),
+                "accuracy": float(accuracy),
+                "val_loss": val_loss,
+                "val_accuracy": float((predicted.argmax(axis=1) == validation[1]).mean()),
+            }
+            if not np.isfinite([record["loss"], val_loss]).all():
+                raise InputError(
+                    f"training diverged in epoch {epoch + 1} (loss {record['loss']}, validation "
+                    f"loss {val_loss}): lower training: learning_rate, now "
+                    f"{self.training.learning_rate}"
+                )
+            if val_loss < best_loss:
+                best_loss = val_loss
+                best = [variable.numpy() for variable in own]
+            records.append(record)
+            watch(record)
+        for variable, value in zip(classifier.trainable_variables, best, strict=True):
+            variable.assign(value)
+        history = pd.DataFrame(records)
+        history["best"] = (history.index == history["val_loss"].idxmin()).astype(int)
+        return history
+
+    def _begin(self, classifier: keras.Model) -> None:
+        """Give the graphs a classifier's values and an optimizer at its start; make them first."""
+        if self._classifier is None:
+            self._classifier = classifier
+            optimizer: keras.Optimizer = keras.optimizers.Adam(self.training.learning_rate)
+            if self.training.mixed_precision:
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer.build(classifier.trainable_variables)
+            self._optimizer = [(one, one.numpy()) for one in optimizer.variables]
+            self._run_epoch = _epoch_graph(classifier, optimizer, self.training.xla)
+            self._infer = tf.function(
+                lambda data: tf.nn.softmax(tf.cast(classifier(data, training=False), tf.float32)),
+                reduce_retracing=True,
+            )
+        for own, given in zip(self._classifier.variables, classifier.variables, strict=True):
+            own.assign(given)
+        for variable, value in self._optimizer:
+            variable.assign(value)
 
 
 def _epoch_graph(
-    classifier: keras.Model, optimizer: keras.Optimizer, weights: tf.Tensor, xla: bool
+    classifier: keras.Model, optimizer: keras.Optimizer, xla: bool
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """Return the graph of one epoch: (data, classes, index, present) -> mean loss and accuracy.
+    """Return an epoch's graph: (data, classes, weights, index, present) -> mean loss and accuracy.
 
-    `weights` [n] are of the training rows, all of which `data` holds.
+    Data, classes and weights [n, ...] are those of all training rows.
     """
 
     @tf.function(jit_compile=xla)
@@ -392,7 +426,11 @@ def _epoch_graph(
 
     @tf.function(reduce_retracing=True)
     def epoch(
-        data: tf.Tensor, classes: tf.Tensor, index: tf.Tensor, present: tf.Tensor
+        data: tf.Tensor,
+        classes: tf.Tensor,
+        weights: tf.Tensor,
+        index: tf.Tensor,
+        present: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         loss = tf.constant(0.0)
         hits = tf.constant(0.0)

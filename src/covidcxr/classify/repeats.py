@@ -6,15 +6,13 @@ images, augmented views. The CycleGAN has seen the training images, so another t
 them would favour the synthetic images.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import keras
 import pandas as pd
 
-from covidcxr.classify.fitting import Arm, Material, Training, identity, train_fold
+from covidcxr.classify.fitting import Arm, Fitter, Material, Training, identity, train_fold
 from covidcxr.classify.predictions import IMAGE, score_columns
 from covidcxr.data.split import assign_folds
 from covidcxr.data.tables import read_manifest, read_table, write_table
@@ -92,8 +90,6 @@ def run(
     )
     plan = Training(**options)
     configure(threads=threads, seed=integer_seed(seed, "repeats", backbone))
-    # Every head is a graph of its own, of which TensorFlow warns each time.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     table = read_manifest(images[0]).merge(
         read_table(images[1], ["image_id", "split"]), on="image_id", validate="one_to_one"
     )
@@ -110,6 +106,7 @@ def run(
         )
     compared = arms(augmentations, plan.class_weights)
     parts = []
+    fitter = Fitter(plan)
     total = repeats * folds * len(compared)
     with progress(total=total, desc=f"{backbone} repeats", unit="model") as bar:
         for repeat in range(repeats):
@@ -122,7 +119,7 @@ def run(
                 for k in range(folds):
                     name = ("train", backbone, arm.name, k)
                     own = replace(material, table=divided)
-                    predicted.append(train_head(own, arm, k, plan, own_seed, name))
+                    predicted.append(train_head(own, arm, k, fitter, own_seed, name))
                     bar.update()
                 parts.append(
                     mean_over_folds(pd.concat(predicted), divided, classes).assign(
@@ -138,7 +135,7 @@ def train_head(
     material: Material,
     arm: Arm,
     fold: int,
-    training: Training,
+    fitter: Fitter,
     seed: int,
     name: tuple[str | int, ...],
 ) -> pd.DataFrame:
@@ -154,10 +151,8 @@ def train_head(
     DataFrame
         image_id, patient_id, label, p_<class>... of the validation and test images.
     """
-    # Models of earlier fits would pile up in Keras' global state.
-    keras.backend.clear_session()
     remainder = identity(material.real.clean.shape[1])
-    return train_fold(material, arm, fold, training, remainder, seed, name).predictions
+    return train_fold(material, arm, fold, fitter, remainder, seed, name).predictions
 
 
 def mean_over_folds(

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from covidcxr.classify.card import ModelCard, add_card
-from covidcxr.classify.fitting import Arm, Material, Training, identity, train_fold
+from covidcxr.classify.fitting import Arm, Fitter, Material, Training, identity, train_fold
 from covidcxr.classify.predictions import IDENTITY, NETWORK, SET_OF
 from covidcxr.data.tables import read_images, read_table, write_table
 from covidcxr.errors import InputError
@@ -49,7 +49,7 @@ def run(
         `.keras` file to write, what follows the cut: cached features -> probabilities. It holds a
         `ModelCard`.
     history
-        CSV to write, see `covidcxr.classify.fitting.fit`.
+        CSV to write, see `covidcxr.classify.fitting.Fitter.fit`.
     predictions
         CSV to write, see `covidcxr.classify.predictions.prediction_table`.
     settings
@@ -86,7 +86,7 @@ def run(
             material,
             Arm(augmentation, count, 0, training.class_weights),
             fold,
-            training,
+            Fitter(training),
             after_cut(network, material.real, training.trainable),
             seed,
             name,
