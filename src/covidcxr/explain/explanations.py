@@ -93,12 +93,12 @@ def run(
     )
     regions = np.load(lungs, mmap_mode="r")
     index = np.array([classes.index(label) for label in table["label"]])
-    ensembles = [build_explainer(keras.models.load_model(file, compile=False)) for file in models]
-    explainer = together(ensembles)
+    ensembles = [keras.models.load_model(file, compile=False) for file in models]
+    explainer = together([build_explainer(ensemble) for ensemble in ensembles])
     log.info("%d images, %d models", len(table), len(explainer.members))
     found = explain(explainer, pixels, index)
-    each = by_ensemble(found.maps, len(models))
-    scores = by_ensemble(found.probabilities, len(models))
+    each = by_ensemble(found.maps, len(ensembles))
+    scores = by_ensemble(found.probabilities, len(ensembles))
     records, own = [], []
     for name, its_maps, its_scores in zip(augmentations, each, scores, strict=True):
         mean, rows = measured_maps(table, pixels, regions, its_maps, its_scores, settings)
@@ -117,17 +117,12 @@ def run(
     sample = tests[chosen]
     names = table["image_id"].iloc[sample].tolist()
     shown, explained = pixels[sample], index[sample]
-    shuffled = [
-        randomisation_table(model, shown, explained, first[sample], names, seed).assign(
-            augmentation=name
-        )
-        for model, name, first in zip(models, augmentations, each[:, 0], strict=True)
-    ]
+    trained = dict(zip(augmentations, each[:, 0][:, sample], strict=True))
     heats = {name: mean[sample] for name, mean in zip(augmentations, own, strict=True)}
     made = (
         pd.concat(records),
         perturbation_table(explainer, shown, explained, heats, names, seed),
-        pd.concat(shuffled),
+        randomisation_table(ensembles, shown, explained, trained, names, seed),
     )
     for frame, path in zip(made, tables, strict=True):
         frame.insert(0, "augmentation", frame.pop("augmentation"))
@@ -285,25 +280,23 @@ def perturbation_table(
     grain = next(iter(maps.values())).shape[1:]
     noise = [random_map(grain, size, generator(seed, "random map", name)) for name in image_ids]
     heats.append(np.array(noise, np.float32))
-    places: list[Integers] = []
-    stacks: list[Grey] = []
+    # Curves share their ends, and random maps all ensembles: each picture is predicted once.
+    pictures: dict[bytes, int] = {}
+    places = np.empty((len(image_ids), len(heats), 2, STEPS + 1), np.int64)
     for k, name in enumerate(image_ids):
-        changed = [
-            perturbed(images[k], heat[k], STEPS, generator(seed, "perturbation", name))
-            for heat in heats
-        ]
-        # Curves share their ends, and random maps all ensembles: each picture is predicted once.
-        pictures, place = np.unique(
-            np.array(changed).reshape(-1, size * size), axis=0, return_inverse=True
-        )
-        places.append(place.reshape(len(heats), 2, STEPS + 1) + sum(len(one) for one in stacks))
-        stacks.append(pictures.reshape(-1, size, size))
-    predicted = by_ensemble(probabilities(explainer, np.concatenate(stacks)), len(maps))
+        for which, each in enumerate(heats):
+            rng = generator(seed, "perturbation", name)
+            changed = np.array(perturbed(images[k], each[k], STEPS, rng))
+            for at in np.ndindex(changed.shape[:2]):
+                picture = changed[at].tobytes()
+                places[k, which, *at] = pictures.setdefault(picture, len(pictures))
+    shown = np.frombuffer(b"".join(pictures), np.uint8).reshape(-1, size, size)
+    predicted = by_ensemble(probabilities(explainer, shown), len(maps))
     records = []
     for position, (augmentation, own) in enumerate(zip(maps, predicted.mean(axis=1), strict=True)):
         for kind, heat in {GRADCAM: position, RANDOM: -1}.items():
             for k, image_id in enumerate(image_ids):
-                deletion, insertion = own[places[k][heat], class_index[k]]
+                deletion, insertion = own[places[k, heat], class_index[k]]
                 records.append(
                     {
                         "augmentation": augmentation,
@@ -319,46 +312,56 @@ def perturbation_table(
 
 
 def randomisation_table(
-    model: str | Path,
+    ensembles: Sequence[keras.Model],
     images: Grey,
     class_index: Integers,
-    trained: Singles,
+    trained: Mapping[str, Singles],
     image_ids: Sequence[str],
     seed: int,
 ) -> pd.DataFrame:
-    """Return the rank correlation of maps with those of the same network randomised.
+    """Return the rank correlation of maps with those of the same networks randomised.
 
     Parameters
     ----------
-    model
-        A complete model or an ensemble, of which the first member is compared.
+    ensembles
+        Of one backbone, of each of which the first member is compared. They stay randomised.
     trained
-        The maps [n, h, w] of that member.
+        Of each augmentation the maps [n, h, w] of that member.
     """
     records = []
+    weights = [ensemble.get_weights() for ensemble in ensembles]
     for stage in progress(STAGES, desc="randomised", unit="stage"):
         try:
-            network = randomised(model, stage, seed)
+            for ensemble, own in zip(ensembles, weights, strict=True):
+                ensemble.set_weights(own)
+                randomise(ensemble, stage, seed)
         except InputError:
-            log.info("%s has no separate last block: stage left out", model)
+            log.info("%s has no separate last block: stage left out", ensembles[0].name)
             continue
-        maps = explain(build_explainer(network), images, class_index).maps[0]
-        records += [
-            {"image_id": image_id, "stage": stage, "correlation": rank_correlation(one, other)}
-            for image_id, one, other in zip(image_ids, trained, maps, strict=True)
-        ]
-    return pd.DataFrame(records, columns=["image_id", "stage", "correlation"])
+        explainer = together([build_explainer(ensemble) for ensemble in ensembles])
+        maps = by_ensemble(explain(explainer, images, class_index).maps, len(ensembles))
+        for (augmentation, before), after in zip(trained.items(), maps[:, 0], strict=True):
+            records += [
+                {
+                    "augmentation": augmentation,
+                    "image_id": image_id,
+                    "stage": stage,
+                    "correlation": rank_correlation(one, other),
+                }
+                for image_id, one, other in zip(image_ids, before, after, strict=True)
+            ]
+    return pd.DataFrame(records, columns=["augmentation", "image_id", "stage", "correlation"])
 
 
-def randomised(file: str | Path, stage: str, seed: int) -> keras.Model:
-    """Return a model whose upper part has its weights shuffled, each tensor within itself.
+def randomise(model: keras.Model, stage: str, seed: int) -> None:
+    """Shuffle the weights of a model's upper part in place, each tensor within itself.
 
     Shuffling keeps the spread of the weights, so that activations stay in their range.
 
     Parameters
     ----------
-    file
-        Complete model or ensemble.
+    model
+        A complete model or an ensemble.
     stage
         `head`: what follows the pooling; `last_block`: also the backbone's last block; `all`.
 
@@ -367,7 +370,6 @@ def randomised(file: str | Path, stage: str, seed: int) -> keras.Model:
     InputError
         `last_block`, where the backbone has no single tensor before its last block.
     """
-    model = keras.models.load_model(file, compile=False)
     features = build_explainer(model).features
     named = keras.Model(features.input, features.outputs[0], name=model.name)
     kept: set[str] = set()
@@ -384,7 +386,6 @@ def randomised(file: str | Path, stage: str, seed: int) -> keras.Model:
             rng = generator(seed, "randomise", model.name, layer.name, k)
             if values.ndim:
                 weight.assign(rng.permutation(values.ravel()).reshape(values.shape))
-    return model
 
 
 def _shares(name: str, heat: Singles, region: Mask | None) -> dict[str, float]:

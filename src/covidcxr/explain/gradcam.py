@@ -41,8 +41,10 @@ class Explainer:
 
     @cached_property
     def graph(self) -> Any:
-        """The features as one graph, uint8 [`BATCH`, size, size, 1] -> list of activations."""
-        return frozen(self.features, BATCH)
+        """All of it as one graph, uint8 [`BATCH`, size, size, 1] -> activations, then y of each."""
+        activations = self.features.outputs
+        logits = [score(activations[place]) for place, score in self.members]
+        return frozen(keras.Model(self.features.input, [*activations, *logits]), BATCH)
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,8 @@ def explain(
         The class to explain, one for each image; None takes the one of highest mean probability.
     """
     scores, chosen, maps, pooled = [], [], [], []
-    for where, members in _passes(explainer, images):
-        scores.append(_probabilities(members))
+    for where, members, found in _passes(explainer, images):
+        scores.append(found)
         pooled.append(tf.reduce_mean(members[0][0], axis=(1, 2)).numpy())
         picked = scores[-1].mean(axis=0).argmax(axis=-1)
         chosen.append(picked if class_index is None else np.asarray(class_index[where]))
@@ -161,8 +163,7 @@ def explain(
 
 def probabilities(explainer: Explainer, images: Grey) -> Singles:
     """Return float32 [members, n, classes] of images, uint8 [n, size, size]."""
-    batches = [_probabilities(members) for _, members in _passes(explainer, images)]
-    return np.concatenate(batches, axis=1)
+    return np.concatenate([found for _, _, found in _passes(explainer, images)], axis=1)
 
 
 def _source(tensor: keras.KerasTensor) -> tuple[keras.Operation, list[keras.KerasTensor]]:
@@ -182,8 +183,8 @@ def _pooled(tensor: keras.KerasTensor) -> keras.KerasTensor | None:
     return None
 
 
-def _passes(explainer: Explainer, images: Grey) -> Iterator[tuple[slice, Members]]:
-    """Yield where each batch stands among the images, and what the members make of it."""
+def _passes(explainer: Explainer, images: Grey) -> Iterator[tuple[slice, Members, Singles]]:
+    """Yield where each batch stands, its members, and their probabilities [members, n, classes]."""
     starts, many = range(0, len(images), BATCH), len(images) > FEW
     for start in progress(starts, desc="explained", unit="batch") if many else starts:
         where = slice(start, start + BATCH)
@@ -195,12 +196,9 @@ def _passes(explainer: Explainer, images: Grey) -> Iterator[tuple[slice, Members
         else:
             # Keras gives a list of one output as that output.
             found = tf.nest.flatten(explainer.features(batch[..., None], training=False))
-        yield where, [(found[place], score) for place, score in explainer.members]
-
-
-def _probabilities(members: Members) -> Singles:
-    scores = [tf.nn.softmax(score(activations, training=False)) for activations, score in members]
-    return np.array(scores, np.float32)
+            found += [score(found[place], training=False) for place, score in explainer.members]
+        members = [(found[place], score) for place, score in explainer.members]
+        yield where, members, tf.nn.softmax(found[-len(members) :]).numpy()
 
 
 def _maps(
