@@ -34,6 +34,7 @@ def run(images: int, folder: Path) -> pd.DataFrame:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(configuration(images)))
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "2"]
+    command += ["--resources", "gpu=2"]
     command += ["--workflow-profile", str(ROOT / "profiles/default"), "-q", "all"]
     command += ["--configfile", "config.yaml"]
     subprocess.run(command, cwd=folder, check=True)

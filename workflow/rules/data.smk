@@ -151,7 +151,7 @@ rule images:
         images=sharded(f"{RUN}/images/{{name}}.npy"),
     wildcard_constraints:
         name=IMAGE_TABLE,
-    threads: 2
+    threads: min(THREADS, 2)
     resources:
         **job(2000, 30),
     params:

@@ -1,7 +1,10 @@
-"""What every rule has in common, declared once: the log's place and the software environment.
+"""What every rule has in common, declared once: the log's place and the software environment; and which jobs go first.
 
 Snakemake has no directive for it, so this stands after all rules and fills in what a rule leaves out.
 """
+
+# Long jobs that little waits for: they fill the cores beside the longest chain.
+LAST = ("control_features", "external_features", "repeats", "export_model")
 
 # With shards between them these would make a group of jobs that needs itself: its jobs would never start.
 if SHARDS > 1:
@@ -13,6 +16,7 @@ if SHARDS > 1:
     }
 
 for own in workflow.rules:
+    own.priority = int(own.name not in LAST)
     if "step" in own.params.keys():
         if not own.log:
             names = "_".join(f"{{{name}}}" for name in sorted(own.wildcard_names))
