@@ -16,8 +16,9 @@ from tests.workflow.conftest import TINY, Workflow, copy_repository
 from .cluster import ACCOUNT, GPU_PARTITION, PARTITION, Cluster, Submission
 from .conftest import SlurmWorkflow, copy_for_slurm
 
-# Every kind of job, of the GPU and in groups, up to what the report would show.
+# Every kind of job, of the GPU, in groups and in shards, up to what the report would show.
 SMALL = TINY | {
+    "performance": {"threads": 1, "shards": 2},
     "augmentations": {"v2": {"synthetic": 2}},
     "explain": {"images": 2, "augmentation": "v2"},
 }

@@ -1,5 +1,6 @@
 """Backbones against `keras.applications`, weight files that do not fit, and where they are cut."""
 
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -25,6 +26,12 @@ FILES = {
     "VGG16": "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
     "EfficientNetB0": "efficientnetb0_notop.h5",
 }
+
+
+@cache
+def built(name: str) -> keras.Model:
+    """Build a network once for all tests; each gives it the weights that it needs."""
+    return build_backbone(name, SIZE)
 
 
 def output(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -84,7 +91,7 @@ def test_features_equal_those_of_keras_with_imagenet_weights(
 
 
 def test_gray_and_rgb_images_agree(images: np.ndarray) -> None:
-    model = build_backbone("MobileNetV2", SIZE)
+    model = built("MobileNetV2")
     initialise_weights(model, 0)
     np.testing.assert_allclose(
         output(model, images),
@@ -100,7 +107,7 @@ def test_random_weights_keep_images_apart_and_follow_the_seed(name: str) -> None
     images = np.stack(
         [rng.normal(mean, 30, (SIZE, SIZE, 1)).clip(0, 255) for mean in (60, 120, 180)]
     )
-    model = build_backbone(name, SIZE)
+    model = built(name)
     initialise_weights(model, 0)
     extractor, _ = split_backbone(model, "head")
     first = output(extractor, images)
@@ -123,7 +130,6 @@ def test_every_weight_file_that_does_not_fit_is_named(tmp_path: Path, resnet_fil
     network = keras.applications.ResNet50(weights=None, input_shape=(SIZE, SIZE, 3), classes=5)
     with h5py.File(with_top, "w") as file:
         save_weights_to_hdf5_group(file, network)
-    built = {name: build_backbone(name, SIZE) for name in ("EfficientNetB0", "ResNet50")}
     for name, path in [
         ("EfficientNetB0", resnet_file),
         ("ResNet50", truncated),
@@ -133,7 +139,7 @@ def test_every_weight_file_that_does_not_fit_is_named(tmp_path: Path, resnet_fil
         ("ResNet50", tmp_path),
     ]:
         with pytest.raises(InputError) as error:
-            load_weights(built[name], path)
+            load_weights(built(name), path)
         assert str(path) in str(error.value)
         assert name in str(error.value)
 
@@ -145,7 +151,7 @@ def test_weights_with_nan_are_refused(tmp_path: Path) -> None:
     network.weights[0].assign(np.full(network.weights[0].shape, np.nan))
     network.save_weights(tmp_path / "nan.weights.h5")
     with pytest.raises(InputError, match="NaN"):
-        load_weights(build_backbone("MobileNetV2", SIZE), tmp_path / "nan.weights.h5")
+        load_weights(built("MobileNetV2"), tmp_path / "nan.weights.h5")
 
 
 def test_unknown_networks_and_sizes_are_refused() -> None:
@@ -168,19 +174,19 @@ def test_unknown_networks_and_sizes_are_refused() -> None:
     ],
 )
 def test_last_block_is_cut_where_the_final_stage_begins(name: str, layer: str) -> None:
-    assert cut_layer(build_backbone(name, 224), "last_block") == layer
+    assert cut_layer(built(name), "last_block") == layer
 
 
 def test_a_network_without_a_bottleneck_has_no_last_block() -> None:
     with pytest.raises(InputError, match="NASNetMobile"):
         cut_layer(build_backbone("NASNetMobile", 224), "last_block")
     with pytest.raises(InputError, match="everything"):
-        cut_layer(build_backbone("MobileNetV2", SIZE), "everything")
+        cut_layer(built("MobileNetV2"), "everything")
 
 
 @pytest.mark.parametrize("trainable", ["head", "last_block", "all"])
 def test_the_two_parts_compose_to_the_pooled_backbone(trainable: str, images: np.ndarray) -> None:
-    model = build_backbone("MobileNetV2", SIZE)
+    model = built("MobileNetV2")
     initialise_weights(model, 0)
     extractor, remainder = split_backbone(model, trainable)
     whole = output(model, images).mean(axis=(1, 2))
@@ -191,7 +197,7 @@ def test_the_two_parts_compose_to_the_pooled_backbone(trainable: str, images: np
 
 
 def test_named_layers_are_averaged_beside_the_last_map(images: np.ndarray) -> None:
-    model = build_backbone("VGG16", SIZE)
+    model = built("VGG16")
     initialise_weights(model, 0)
     joined = with_layers(model, ["block3_pool", "block4_pool"])
     inner = keras.Model(
@@ -207,7 +213,7 @@ def test_named_layers_are_averaged_beside_the_last_map(images: np.ndarray) -> No
 
 
 def test_without_named_layers_the_backbone_stays_as_it_is() -> None:
-    model = build_backbone("MobileNetV2", SIZE)
+    model = built("MobileNetV2")
     assert with_layers(model, []) is model
 
 
@@ -218,7 +224,7 @@ def test_a_backbone_with_named_layers_is_written_and_loads(
     made = tmp_path / "vgg.json"
     run(None, path, made, backbone="VGG16", size=SIZE, seed=3, pooled_layers=["block4_pool"])
     summary = read_summary(made)
-    plain = build_backbone("VGG16", SIZE)
+    plain = built("VGG16")
     initialise_weights(plain, 3)
     loaded = keras.models.load_model(path)
     assert loaded.name == summary.name == "VGG16"

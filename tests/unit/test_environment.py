@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 import yaml
 from hypothesis import given
@@ -137,6 +138,9 @@ def test_the_users_settings_change_nothing(
     odd = {"floatx": "float16", "epsilon": 0.1, "image_data_format": "channels_first"}
     (tmp_path / "settings/.keras/keras.json").write_text(json.dumps(odd | {"backend": "torch"}))
     (tmp_path / "matplotlibrc").write_text("font.size: 30\nlines.linestyle: --\n")
+    # The list of fonts takes seconds to make, and is no setting.
+    kept = tmp_path / "settings/.cache/matplotlib"
+    shutil.copytree(matplotlib.get_cachedir(), kept, ignore=shutil.ignore_patterns("*.tex*"))
     variables = {
         "HOME": str(tmp_path / "settings") if home == "settings" else os.devnull,
         "KERAS_BACKEND": "jax",

@@ -41,31 +41,36 @@ PATIENCE_SECONDS = 120
 
 
 def changed(change: Callable[[Config], object]) -> Config:
-    config = copy.deepcopy(SLOW)
+    config = copy.deepcopy(TINY)
     change(config)
     return config
 
 
-# Views wait at a gate, where they are met at work.
+# Views, and a CycleGAN after each checkpoint, wait at a gate, where they are met at work. It stands
+# in a module that is no part of a result (`provenance.PLUMBING`), so that a run ends as without it.
 GATE = """
-import time
-from pathlib import Path
+_progress = progress
 
-def gated(image, rng):
+
+def _waited():
     while Path("closed").exists():
         time.sleep(0.05)
-    return image
-"""
 
-# A CycleGAN long enough to be met at work.
-SLOW: Config = TINY | {
-    "transform": {"function": "gate.py:gated"},
-    "augmentations": {"v2": {"synthetic": 2}},
-    "training": {"epochs": 20},
-    "cyclegan": TINY["cyclegan"] | {"iterations": 40, "checkpoint_every": 5},
-    "performance": {"threads": 1},
-    "explain": {"augmentation": "v2"},
-}
+
+def _steps(steps):
+    for step in steps:
+        yield step
+        if step % 2:
+            _waited()
+
+
+def progress(iterable=None, **options):
+    if options.get("desc") == "views":
+        _waited()
+    if options.get("desc") == "CycleGAN":
+        iterable = _steps(iterable)
+    return _progress(iterable, **options)
+"""
 
 
 def run(workflow: Workflow, config: Config, *targets: str) -> str:
@@ -167,57 +172,48 @@ def copy_of(workflow: Workflow, folder: Path) -> Workflow:
 
 
 @pytest.fixture(scope="module")
-def prepared(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """A copy in which all that comes before CycleGAN and features has run."""
-    workflow = copy_of(finished, tmp_path_factory.mktemp("prepared") / "copy")
-    kept = {"phantoms", "data", "images", "backbones"}
-    for path in (workflow.folder / RUN).iterdir():
-        if path.is_file():
-            path.unlink()
-        elif path.name not in kept:
-            shutil.rmtree(path)
-    (workflow.folder / RUN / "data/synthetic.csv").unlink()
-    (workflow.folder / "gate.py").write_text(GATE)
-    said = run(
-        workflow, SLOW, "data", f"{RUN}/images/frames.npy", f"{RUN}/backbones/MobileNet.keras"
-    )
-    assert not finished_jobs(said)
+def whole(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A copy of the finished run, with the gate."""
+    workflow = copy_of(finished, tmp_path_factory.mktemp("whole") / "copy")
+    with (workflow.folder / "src/covidcxr/logs.py").open("a") as module:
+        module.write(GATE)
+    assert workflow.planned(TINY) == {}
     return workflow
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(
-    prepared: Workflow, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Workflow, Counter[str]]:
-    workflow = copy_of(prepared, tmp_path_factory.mktemp("uninterrupted") / "copy")
-    return workflow, finished_jobs(run(workflow, SLOW, SCORES))
-
-
 def test_a_run_killed_again_and_again_ends_like_an_uninterrupted_one_and_repeats_no_job(
-    prepared: Workflow, uninterrupted: tuple[Workflow, Counter[str]], tmp_path: Path
+    whole: Workflow, tmp_path: Path
 ) -> None:
-    whole, jobs = uninterrupted
-    workflow = copy_of(prepared, tmp_path / "copy")
+    workflow = copy_of(whole, tmp_path / "copy")
+    for path in (workflow.folder / RUN).iterdir():
+        if path.is_file():
+            path.unlink()
+        elif path.name not in ("phantoms", "data", "images", "backbones"):
+            shutil.rmtree(path)
+    (workflow.folder / RUN / "data/synthetic.csv").unlink()
+    jobs = workflow.planned(TINY, SCORES)
+    assert {"cyclegan", "features"} <= jobs.keys()
+    assert not {"phantoms", "frames", "backbone"} & jobs.keys()
     ways = (kill_all, interrupt_all, terminate_snakemake)
     done: Counter[str] = Counter()
 
     for kill in ways:
         steps = [int(path.stem.removeprefix("step-")) for path in workflow.folder.glob(CHECKPOINTS)]
-        said = interrupted_run(workflow, SLOW, SCORES, kill, CHECKPOINTS, VIEWS)
+        said = interrupted_run(workflow, TINY, SCORES, kill, CHECKPOINTS, VIEWS)
         ended = Counter(cyclegan=1, features=1) if kill is terminate_snakemake else Counter()
         assert finished_jobs(said) == ended
         log = (workflow.folder / RUN / "logs/cyclegan.log").read_text()
         assert not steps or f"going on from the checkpoint of step {max(steps)}\n" in log
         done += ended
-        unlock(workflow, SLOW)
+        unlock(workflow, TINY)
     done += finished_jobs(
-        interrupted_run(workflow, SLOW, SCORES, kill_all, f"{RUN}/logs/train/v2_MobileNet_*.log")
+        interrupted_run(workflow, TINY, SCORES, kill_all, f"{RUN}/logs/train/v2_MobileNet_*.log")
     )
-    unlock(workflow, SLOW)
+    unlock(workflow, TINY)
 
-    done += finished_jobs(run(workflow, SLOW, SCORES))
+    done += finished_jobs(run(workflow, TINY, SCORES))
     assert done == jobs
-    assert workflow.planned(SLOW, SCORES) == {}
+    assert workflow.planned(TINY, SCORES) == {}
 
     made, expected = (w.folder / RUN / "cyclegan/generator.keras" for w in (workflow, whole))
     np.testing.assert_equal(weights(made), weights(expected))
@@ -226,7 +222,7 @@ def test_a_run_killed_again_and_again_ends_like_an_uninterrupted_one_and_repeats
         for w in (workflow, whole)
     )
     assert any(name.startswith("predictions/") for name in tables)
-    assert tables == expected_tables
+    assert tables.items() <= expected_tables.items()
 
 
 FASTER = changed(lambda c: c["training"].update(learning_rate=0.01))
@@ -234,38 +230,36 @@ FASTER = changed(lambda c: c["training"].update(learning_rate=0.01))
 
 @pytest.mark.parametrize("kill", [interrupt_all, interrupt_snakemake])
 def test_a_cancelled_job_leaves_the_older_result_which_does_not_pass_for_its_own(
-    uninterrupted: tuple[Workflow, Counter[str]], kill: Callable[[int], None]
+    whole: Workflow, kill: Callable[[int], None]
 ) -> None:
-    workflow, _ = uninterrupted
-    before = results(workflow.folder / RUN)
+    before = results(whole.folder / RUN)
     model = f"{MODELS}/fold0.keras"
     log = f"{RUN}/logs/train/v2_MobileNet_fold0_study.log"
-    said = interrupted_run(workflow, FASTER, model, kill, log)
+    said = interrupted_run(whole, FASTER, model, kill, log)
     assert "Training MobileNet v2 fold0" in said
-    assert results(workflow.folder / RUN) == before
-    assert workflow.planned(SLOW, SCORES) == {}
-    assert workflow.planned(FASTER, model) == {"train": 1}
+    assert results(whole.folder / RUN) == before
+    assert whole.planned(TINY, SCORES) == {}
+    assert whole.planned(FASTER, model) == {"train": 1}
 
 
 def test_a_job_cancelled_between_its_outputs_leaves_no_mixture(
-    uninterrupted: tuple[Workflow, Counter[str]],
+    whole: Workflow,
 ) -> None:
-    workflow, _ = uninterrupted
-    before = results(workflow.folder / RUN)
+    before = results(whole.folder / RUN)
     inner = changed(lambda c: c["training"].update(trainable="last_block"))
     bank = f"{BANK}/rows.csv"
-    clean = (workflow.folder / BANK / "clean.npy").stat().st_mtime_ns
-    interrupted_run(workflow, inner, bank, interrupt_all, VIEWS)
-    assert (workflow.folder / BANK / "clean.npy").stat().st_mtime_ns != clean  # it was replaced
-    assert results(workflow.folder / RUN) == before
-    assert workflow.planned(SLOW, SCORES) == {}
-    assert workflow.planned(inner, bank) == {"features": 1}
+    clean = (whole.folder / BANK / "clean.npy").stat().st_mtime_ns
+    interrupted_run(whole, inner, bank, interrupt_all, VIEWS)
+    assert (whole.folder / BANK / "clean.npy").stat().st_mtime_ns != clean  # it was replaced
+    assert results(whole.folder / RUN) == before
+    assert whole.planned(TINY, SCORES) == {}
+    assert whole.planned(inner, bank) == {"features": 1}
 
 
 def test_a_job_killed_while_an_older_folder_of_it_stood_runs_the_next_time(
-    uninterrupted: tuple[Workflow, Counter[str]], tmp_path: Path
+    whole: Workflow, tmp_path: Path
 ) -> None:
-    workflow = copy_of(uninterrupted[0], tmp_path / "copy")
+    workflow = copy_of(whole, tmp_path / "copy")
     harder = changed(lambda c: c["sources"]["phantoms"].update(difficulty=0.9))
     drawn = f"{RUN}/phantoms/phantoms"
     before = results(workflow.folder / drawn)
