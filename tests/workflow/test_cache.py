@@ -77,6 +77,12 @@ def test_edited_package_code_is_not_answered_from_the_cache(
         assert (made / name).resolve() == (first.folder / "results/tiny" / name).resolve()
 
 
+def test_a_shard_is_not_answered_with_another_of_its_file(first: Workflow, tmp_path: Path) -> None:
+    config = TINY | {"performance": {"threads": 1, "shards": 2}}
+    made = run(copy_repository(tmp_path), config, IMAGES[0]) / IMAGES[0]
+    assert made.read_bytes() == (first.folder / "results/tiny" / IMAGES[0]).read_bytes()
+
+
 def test_a_setting_changed_and_changed_back_gives_the_first_result_from_the_cache(
     first: Workflow,
 ) -> None:

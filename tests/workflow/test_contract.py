@@ -23,7 +23,7 @@ def rules() -> Iterator[list[Rule]]:
 
 
 def step_of(rule: Rule) -> str:
-    return str(rule.params["step"](None)).split()[0]
+    return str(rule.params["step"]([])).split()[0]
 
 
 def test_rule_stands_in_the_file_of_its_stage_and_its_module_bears_its_name(

@@ -277,11 +277,12 @@ wildcard_constraints:
 
 
 def step(name):
-    """Name of step `<stage>/<rule>`, which `scripts/run.py` runs, and the digest of its code.
+    """Name of step `<stage>/<rule>`, which `scripts/run.py` runs, the digest of its code, and the wildcards.
 
-    The digest is made when a job asks for it: a job's own Snakemake needs one, not all.
+    The digest is made when a job asks for it: a job's own Snakemake needs one, not all. A result in the cache is found
+    by inputs and parameters alone, which shards of one file have in common.
     """
-    return lambda wildcards: f"{name} {step_digest(name)}"
+    return lambda wildcards: " ".join([name, step_digest(name), *wildcards])
 
 
 def job(mb, minutes, gpu=0):

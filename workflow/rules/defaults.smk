@@ -6,15 +6,6 @@ Snakemake has no directive for it, so this stands after all rules and fills in w
 # Long jobs that little waits for: they fill the cores beside the longest chain.
 LAST = ("control_features", "external_features", "repeats", "export_model")
 
-# With shards between them these would make a group of jobs that needs itself: its jobs would never start.
-if SHARDS > 1:
-    settings = workflow.group_settings
-    settings.overwrite_groups = {
-        name: group
-        for name, group in settings.overwrite_groups.items()
-        if name not in ("images", "lungs", "frames")
-    }
-
 for own in workflow.rules:
     own.priority = int(own.name not in LAST)
     if "step" in own.params.keys():
