@@ -36,7 +36,7 @@ test-pythons: $(INSTALLED) ## run the tiny workflow on every supported Python th
 bench: $(INSTALLED) ## run every benchmark
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python benchmarks/all.py
 
-# What README and docs quote: the study with scores and outcomes, and sites never trained on.
+# What README and docs quote: the study with scores and outcomes, and sites never trained on. Without a GPU.
 real: $(INSTALLED) ## run the study and the sites on the images in ../shared
 	$(BIN)/snakemake --cores all --resources gpu=$$(nproc) --configfile tests/real/config.yaml config/severity.yaml tests/real/severity.yaml
 	$(BIN)/snakemake --cores all --configfile config/hospitals.yaml tests/real/hospitals.yaml
