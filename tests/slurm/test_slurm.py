@@ -110,8 +110,9 @@ def test_small_jobs_share_submissions(
     sent: tuple[SlurmWorkflow, list[Submission]],
 ) -> None:
     workflow, submissions = sent
-    jobs = sum(workflow.planned(SMALL, *TARGETS, "--forceall").values())
-    assert len(submissions) < jobs / 2
+    jobs = workflow.planned(SMALL, *TARGETS, "--forceall")
+    shards = sum(jobs[rule] for rule in ("images", "features", "join"))  # each goes by itself
+    assert len(submissions) - shards < (sum(jobs.values()) - shards) / 2
     assert {row.state for row in submissions} == {"COMPLETED"}
 
 
