@@ -1,6 +1,5 @@
-"""What every rule has in common, declared once: the log's place and the software environment; and which jobs go first.
-
-Snakemake has no directive for it, so this stands after all rules and fills in what a rule leaves out.
+"""What all rules have in common, declared once, after them: which jobs go first; and the log's place and the software
+environment, for which Snakemake has no directive, where a rule leaves them out.
 """
 
 # Long jobs that little waits for: they fill the cores beside the longest chain.
