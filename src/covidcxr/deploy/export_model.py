@@ -25,10 +25,6 @@ COMPARED = ["format", "n", "accuracy", "low", "high", "agreement", "largest_diff
 CALIBRATION = 100
 """Training images at most that the ranges of int8 are taken from."""
 
-TIMED = 20
-"""Test images at most that are timed one by one."""
-
-BATCH = 16
 BYTES_PER_MB = 1e6
 
 
@@ -103,15 +99,18 @@ def keras_runner(model: keras.Model) -> Callable[[Grey], Singles]:
     return run
 
 
-def milliseconds(run: Callable[[Grey], Singles], images: Grey) -> float:
-    """Return the median time for one image; the first, which pays for set-up, runs before."""
+def timed(run: Callable[[Grey], Singles], images: Grey, name: str) -> tuple[Singles, float]:
+    """Return what images [n, size, size] give, [n, classes], and the median milliseconds of one.
+
+    The first runs once before, as it pays for set-up.
+    """
     run(images[0])
-    seconds = []
-    for image in images[:TIMED]:
+    scores, seconds = [], []
+    for image in progress(images, desc=name):
         start = time.perf_counter()
-        run(image)
+        scores.append(run(image))
         seconds.append(time.perf_counter() - start)
-    return 1000 * statistics.median(seconds)
+    return np.array(scores), 1000 * statistics.median(seconds)
 
 
 def compare(
@@ -188,20 +187,17 @@ def run(
     sampled = generator(seed, "litert calibration").permutation(training)[:CALIBRATION]
     network = keras.models.load_model(model, compile=False)
     shown = np.asarray(pixels[tests])
-    scores = {"keras": np.asarray(network.predict(shown[..., None], BATCH, verbose=0))}
-    times = {"keras": milliseconds(keras_runner(network), shown)}
-    sizes = {"keras": Path(model).stat().st_size}
     graph = frozen(network, 1, tf.float32)
+    measured = {"keras": timed(keras_runner(network), shown, "keras")}
+    sizes = {"keras": Path(model).stat().st_size}
     for name, path in zip(FORMATS, files, strict=True):
         content = convert(graph, name, np.asarray(pixels[sampled]))
         with atomic(path) as temporary:
             temporary.write_bytes(content)
-        runner = litert_runner(content, threads)
+        measured[name] = timed(litert_runner(content, threads), shown, name)
         sizes[name] = len(content)
-        times[name] = milliseconds(runner, shown)
-        scores[name] = np.array([runner(image) for image in progress(shown, desc=name)])
     found = compare(
-        scores,
+        {name: scores for name, (scores, _) in measured.items()},
         class_positions(rows["label"].iloc[tests], classes),
         rows["patient_id"].iloc[tests].tolist(),
         lambda: generator(seed, "litert intervals"),
@@ -209,5 +205,5 @@ def run(
     found.insert(0, "backbone", backbone)
     found.insert(1, "augmentation", augmentation)
     found["size_mb"] = found["format"].map(sizes) / BYTES_PER_MB
-    found["milliseconds"] = found["format"].map(times)
+    found["milliseconds"] = [median for _, median in measured.values()]
     write_table(found, table)
