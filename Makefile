@@ -39,7 +39,7 @@ bench: $(INSTALLED) ## run every benchmark
 # What README and docs quote: the study with scores and outcomes, and sites never trained on. Without a GPU.
 real: $(INSTALLED) ## run the study and the sites on the images in ../shared
 	$(BIN)/snakemake --cores all --resources gpu=$$(nproc) --configfile tests/real/config.yaml config/severity.yaml tests/real/severity.yaml
-	$(BIN)/snakemake --cores all --configfile config/hospitals.yaml tests/real/hospitals.yaml
+	$(BIN)/snakemake --cores all --resources gpu=$$(nproc) --configfile config/hospitals.yaml tests/real/hospitals.yaml
 
 lint: $(INSTALLED) ## check style, types, rules
 	$(BIN)/ruff check .

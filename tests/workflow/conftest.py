@@ -89,7 +89,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Work
             folder = original.with_suffix(".begun")
             folder.mkdir()
             begun = copy_repository(folder)
-            done = begun.snakemake(TINY, python=sys.executable)
+            done = begun.snakemake(TINY, "--verbose", python=sys.executable)
             assert done.returncode == 0, done.stdout + done.stderr
             (folder / "printed.txt").write_text(done.stdout + done.stderr)
             begun.folder.rename(original)

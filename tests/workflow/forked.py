@@ -3,6 +3,7 @@
 Each is a fork of one process that has imported it and done nothing else, so it is as good as new.
 """
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -31,6 +32,7 @@ def snakemake(
 
 
 def _run(folder: Path, arguments: list[str], environment: dict[str, str], said: list[str]) -> None:
+    gc.disable()  # The process is short, and Snakemake's objects are many.
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

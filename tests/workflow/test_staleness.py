@@ -316,3 +316,8 @@ def test_jobs_print_our_lines_and_leave_those_of_tensorflow_to_their_logs(
     noise = re.compile(r"^([IWEF]\d{4} |WARNING: All log messages before absl)", re.MULTILINE)
     assert noise.search(kept)
     assert not noise.search(printed)
+
+
+def test_jobs_are_looked_for_when_one_has_ended_and_not_all_the_time(finished: Workflow) -> None:
+    printed = (finished.folder / "printed.txt").read_text()
+    assert 0 < printed.count("Ready jobs: ") <= printed.count("Finished jobid: ")

@@ -9,6 +9,11 @@ rule export_model:
     input:
         model=ENSEMBLE,
         study=STUDY,
+        predictions=expand(
+            f"{RUN}/predictions/study/{{backbone}}/{{augmentation}}/{{fold}}.csv",
+            fold=FOLDS,
+            allow_missing=True,
+        ),
     output:
         files=update(
             multiext(f"{EXPORT}/", "float32.tflite", "float16.tflite", "int8.tflite")

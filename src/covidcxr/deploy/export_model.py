@@ -1,4 +1,4 @@
-"""Export to LiteRT (TensorFlow Lite) in three precisions, held against the Keras model."""
+"""Export to LiteRT (TensorFlow Lite) in three precisions, held against the run's predictions."""
 
 import statistics
 import time
@@ -12,6 +12,7 @@ import pandas as pd
 import tensorflow as tf
 
 from covidcxr.array_types import Grey, Integers, Singles
+from covidcxr.classify.predictions import read_file, score_columns
 from covidcxr.data.tables import class_positions, read_images, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import share_interval
@@ -24,6 +25,9 @@ FORMATS = ("float32", "float16", "int8")
 COMPARED = ["format", "n", "accuracy", "low", "high", "agreement", "largest_difference", "changed"]
 CALIBRATION = 100
 """Training images at most that the ranges of int8 are taken from."""
+
+TIMED = 20
+"""Test images at most on which the Keras model is timed."""
 
 BYTES_PER_MB = 1e6
 
@@ -119,7 +123,7 @@ def compare(
     patients: Sequence[str],
     rng: Callable[[], np.random.Generator],
 ) -> pd.DataFrame:
-    """Hold exported models against the Keras model.
+    """Hold exported models against the Keras model that they were made from.
 
     Parameters
     ----------
@@ -155,6 +159,7 @@ def compare(
 def run(
     model: str | Path,
     study: Sequence[str | Path],
+    predictions: Sequence[str | Path],
     files: Sequence[str | Path],
     table: str | Path,
     *,
@@ -172,6 +177,8 @@ def run(
         Complete model or ensemble (`.keras`).
     study
         `manifest.csv`, `split.csv` and the images uint8 [n, size, size].
+    predictions
+        What the folds' models predict: their mean is what the model says of a test image.
     files
         The `.tflite` files to write, in the order of `FORMATS`.
     table
@@ -188,7 +195,11 @@ def run(
     network = keras.models.load_model(model, compile=False)
     shown = np.asarray(pixels[tests])
     graph = frozen(network, 1, tf.float32)
-    measured = {"keras": timed(keras_runner(network), shown, "keras")}
+    folds = pd.concat([read_file(path, classes) for path in predictions])
+    means = folds.groupby("image_id")[score_columns(classes)].mean()
+    said = means.loc[rows["image_id"].iloc[tests]].to_numpy(np.float32)
+    _, median = timed(keras_runner(network), shown[:TIMED], "keras")
+    measured = {"keras": (said, median)}
     sizes = {"keras": Path(model).stat().st_size}
     for name, path in zip(FORMATS, files, strict=True):
         content = convert(graph, name, np.asarray(pixels[sampled]))
