@@ -58,24 +58,10 @@ def _reachable(script: Path) -> set[Path]:
 @cache
 def _read(path: Path) -> _Module:
     """Read a file once: every step of the workflow asks for its digest when Snakemake starts."""
-    tree = ast.parse(path.read_text())
-    names = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            # The package imports itself by full name only (ruff's TID252), so `level` is 0.
-            names += [f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
+    names: list[str] = []
+    written = _dump(ast.parse(path.read_text()), names)
     imports = dict.fromkeys(file for name in names for file in _files_of(name))
-    return _Module(hashlib.sha256(_dump(tree).encode()).hexdigest(), tuple(imports))
+    return _Module(hashlib.sha256(written.encode()).hexdigest(), tuple(imports))
 
 
 def _files_of(name: str) -> Iterator[Path]:
@@ -91,18 +77,30 @@ def _files_of(name: str) -> Iterator[Path]:
             yield place.with_suffix(".py")
 
 
-def _dump(node: object) -> str:
-    """Write a syntax tree as `ast.dump` does, whose form for empty fields differs by version."""
-    if isinstance(node, ast.AST):
-        fields = [
-            f"{name}={_dump(value)}"
-            for name, value in ast.iter_fields(node)
-            if value not in (None, [])
-        ]
-        return f"{type(node).__name__}({', '.join(fields)})"
+def _dump(node: object, names: list[str]) -> str:
+    """Write a syntax tree as `ast.dump` does, whose form for empty fields differs by version.
+
+    Docstrings are left out, and the names of what is imported added to `names`.
+    """
     if isinstance(node, list):
-        return f"[{', '.join(map(_dump, node))}]"
-    return repr(node)
+        return f"[{', '.join([_dump(one, names) for one in node])}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, ast.Import):
+        names += [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        # The package imports itself by full name only (ruff's TID252), so `level` is 0.
+        names += [f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)]
+    elif isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        node.body = node.body[1:] or [ast.Pass()]
+    fields = [(name, getattr(node, name, None)) for name in node._fields]
+    written = [
+        f"{name}={_dump(one, names)}" for name, one in fields if one is not None and one != []
+    ]
+    return f"{type(node).__name__}({', '.join(written)})"
+
+
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def commit() -> str:
