@@ -77,6 +77,9 @@ def _files_of(name: str) -> Iterator[Path]:
             yield place.with_suffix(".py")
 
 
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
 def _dump(node: object, names: list[str]) -> str:
     """Write a syntax tree as `ast.dump` does, whose form for empty fields differs by version.
 
@@ -98,9 +101,6 @@ def _dump(node: object, names: list[str]) -> str:
         f"{name}={_dump(one, names)}" for name, one in fields if one is not None and one != []
     ]
     return f"{type(node).__name__}({', '.join(written)})"
-
-
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def commit() -> str:

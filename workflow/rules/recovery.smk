@@ -35,7 +35,7 @@ def put_back(job):
 
 onstart:
     # To hold its default limit, 100 jobs a second, Snakemake (9.27) starts a timer with every job that ends, and each looks
-    # for jobs to start every second while any wait: a tenth of a core after a hundred jobs.
+    # for jobs to start every second while any wait: 6 % of a core after 60 jobs.
     limiter = workflow.scheduler.job_rate_limiter
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
