@@ -28,10 +28,9 @@ def snakemake_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file in package.files or []:
             top = file.parts[0]
             place = Path(str(package.locate_file(top)))
-            if top in ("..", "__pycache__", "bin") or (folder / top).exists():
-                continue
             # pip 23.0 (Debian 12) lists a source distribution's metadata where they are not.
-            if place.exists():
+            missing = place.exists() and not (folder / top).exists()
+            if missing and top not in ("..", "__pycache__", "bin"):
                 (folder / top).symlink_to(place)
         for line in package.requires or []:
             if "extra ==" not in line:

@@ -19,7 +19,7 @@ rule train:
     output:
         head=update(HEAD),
         history=update(HISTORY),
-        predictions=update(f"{RUN}/predictions/{MODEL}/{{fold}}.csv"),
+        predictions=update(FOLD_PREDICTIONS),
     threads: HEAD_THREADS
     resources:
         **ON_HEADS,

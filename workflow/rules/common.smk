@@ -217,6 +217,7 @@ SPLIT = f"{RUN}/data/populations/{{population}}.csv"
 MODEL = "{population}/{backbone}/{augmentation}"
 HEAD = f"{RUN}/heads/{MODEL}/{{fold}}.keras"
 HISTORY = f"{RUN}/history/{MODEL}/{{fold}}.csv"
+FOLD_PREDICTIONS = f"{RUN}/predictions/{MODEL}/{{fold}}.csv"
 CLASSIFIER = f"{RUN}/models/{{population}}/{{backbone}}/{{classifier}}.joblib"
 
 
@@ -323,7 +324,8 @@ def predicted_files():
     for population in SOURCES_OF:
         folder = f"{RUN}/predictions/{population}/{{backbone}}"
         patterns = expand(
-            f"{folder}/{{augmentation}}/{{fold}}.csv",
+            FOLD_PREDICTIONS,
+            population=population,
             augmentation=augmentations_of(population),
             fold=FOLDS,
             allow_missing=True,

@@ -10,9 +10,7 @@ rule export_model:
         model=ENSEMBLE,
         study=STUDY,
         predictions=expand(
-            f"{RUN}/predictions/study/{{backbone}}/{{augmentation}}/{{fold}}.csv",
-            fold=FOLDS,
-            allow_missing=True,
+            FOLD_PREDICTIONS, population="study", fold=FOLDS, allow_missing=True
         ),
     output:
         files=update(

@@ -34,8 +34,8 @@ def put_back(job):
 
 
 onstart:
-    # To hold its default limit, 100 jobs a second, Snakemake (9.27) starts a timer with every job that ends, and each looks
-    # for jobs to start every second while any wait: 6 % of a core after 60 jobs.
+    # No recovery, but a workflow has one `onstart`: to hold its default limit, 100 jobs a second, Snakemake (9.27) starts a
+    # timer with every job that ends, and each looks for jobs to start every second while any wait: 6 % of a core after 60.
     limiter = workflow.scheduler.job_rate_limiter
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None

@@ -12,7 +12,7 @@ import pandas as pd
 import tensorflow as tf
 
 from covidcxr.array_types import Grey, Integers, Singles
-from covidcxr.classify.predictions import read_file, score_columns
+from covidcxr.classify.predictions import ENSEMBLE, completed, probabilities_of, read_file
 from covidcxr.data.tables import class_positions, read_images, write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate.bootstrap import share_interval
@@ -195,9 +195,9 @@ def run(
     network = keras.models.load_model(model, compile=False)
     shown = np.asarray(pixels[tests])
     graph = frozen(network, 1, tf.float32)
-    folds = pd.concat([read_file(path, classes) for path in predictions])
-    means = folds.groupby("image_id")[score_columns(classes)].mean()
-    said = means.loc[rows["image_id"].iloc[tests]].to_numpy(np.float32)
+    whole = completed(pd.concat([read_file(path, classes) for path in predictions]), classes)
+    own = whole[(whole["model"] == ENSEMBLE) & (whole["set"] == "test")].set_index("image_id")
+    said = probabilities_of(own.loc[rows["image_id"].iloc[tests]], classes).astype(np.float32)
     _, median = timed(keras_runner(network), shown[:TIMED], "keras")
     measured = {"keras": (said, median)}
     sizes = {"keras": Path(model).stat().st_size}
