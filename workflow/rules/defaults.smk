@@ -2,11 +2,12 @@
 environment, for which Snakemake has no directive, where a rule leaves them out.
 """
 
-# Long jobs that little waits for: they fill the cores beside the longest chain.
+# The longest chain begins with the CycleGAN; long jobs that little waits for fill the cores beside it.
+FIRST = ("lungs", "frames", "cyclegan")
 LAST = ("control_features", "external_features", "repeats", "export_model")
 
 for own in workflow.rules:
-    own.priority = int(own.name not in LAST)
+    own.priority = 1 + (own.name in FIRST) - (own.name in LAST)
     if "step" in own.params.keys():
         if not own.log:
             names = "_".join(f"{{{name}}}" for name in sorted(own.wildcard_names))
