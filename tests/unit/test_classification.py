@@ -125,7 +125,7 @@ def test_recommended_is_the_network_best_out_of_fold_and_the_best_by_the_test_se
     table = found.tables[0].table
     assert table is not None
     assert [row[0] for row in table.rows] == ["A logistic regression", "B v1", "A v1"]
-    assert table.rows[2][2] == "0.795 ± 0.007"
+    assert table.rows[2][2] == "0.795\u00a0± 0.007"
 
 
 @pytest.mark.parametrize(("other", "said"), [(0.75, True), (0.2, False)])

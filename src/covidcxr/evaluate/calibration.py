@@ -17,7 +17,7 @@ from covidcxr.array_types import Floats, Integers, Mask, Values
 from covidcxr.classify.predictions import ENSEMBLE, probabilities_of, read_predictions
 from covidcxr.data.tables import class_positions, write_table
 from covidcxr.evaluate import bootstrap, models
-from covidcxr.evaluate.panels import panel_grid
+from covidcxr.evaluate.panels import panel_grid, panel_title
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.logs import progress
 from covidcxr.report.formats import THIN, interval_of, p_value, ratio, sample, some, table_of
@@ -247,7 +247,7 @@ def draw_reliability(bins: pd.DataFrame, table: pd.DataFrame) -> Figure:
     figure, axes = panel_grid(parts)
     for kind, ax in axes.items():
         before, after = (errors[(*kind, name)] for name in (RAW, SCALED))
-        ax.set_title(f"{models.model_text(*kind)}\nECE {before:.3f}, scaled {after:.3f}")
+        ax.set_title(panel_title(kind, f"ECE {before:.3f}, scaled {after:.3f}"))
         _draw_bins(ax, parts[kind])
     figure.supxlabel("confidence: probability of the predicted class", fontsize=9)
     figure.supylabel("accuracy", fontsize=9)

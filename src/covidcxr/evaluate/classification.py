@@ -9,7 +9,7 @@ from covidcxr.classify.predictions import ENSEMBLE
 from covidcxr.data.tables import write_table
 from covidcxr.evaluate import models
 from covidcxr.evaluate.scores import read_scores, wide
-from covidcxr.report.formats import THIN, interval, ratio, sample, some, table_of
+from covidcxr.report.formats import NBSP, THIN, interval, ratio, sample, some, table_of
 from covidcxr.report.section import KeyRow, Limit, Section, SectionTable, write_section
 
 SPLITS = ("validation", "test")
@@ -162,7 +162,7 @@ def _ensembles(
         row = {"model": models.model_text(*kind), "accuracy": own["accuracy", ""]}
         for name in SPLITS[::-1]:
             mean, sd = spread.loc[(*kind, name)]
-            row[f"folds_{name}"] = f"{ratio(mean)} ± {ratio(sd)}"
+            row[f"folds_{name}"] = f"{ratio(mean)}{NBSP}± {ratio(sd)}"
         for label in classes:
             row[f"Sensitivity, {label}"] = own["sensitivity", label]
             row[f"Precision, {label}"] = own["precision", label]

@@ -154,11 +154,10 @@ def _best_texts(pairs: pd.DataFrame, best: Kind) -> list[str]:
             found["doubt"].append(f"{model_text(*other)} (difference {reach}, {tested})")
         else:
             found["none"].append(model_text(*other))
-    name = model_text(*best)
     texts = {
-        "apart": f"The most accurate on the test set, {name}, differs from {{}}.",
-        "doubt": f"{name} differs before the correction only from {{}}.",
-        "none": f"The test finds no difference of {name} from {{}}, which does not show that "
-        "there is none.",
+        "apart": "It differs from {}.",
+        "doubt": "Before the correction only, it differs from {}.",
+        "none": "The test finds no difference from {}, which does not show that there is none.",
     }
-    return [texts[key].format(listing(names)) for key, names in found.items() if names]
+    told = [texts[key].format(listing(names)) for key, names in found.items() if names]
+    return [f"The most accurate on the test set is {model_text(*best)}.", *told]

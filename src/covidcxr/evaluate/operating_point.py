@@ -17,7 +17,7 @@ from covidcxr.data.tables import write_table
 from covidcxr.errors import InputError
 from covidcxr.evaluate import models
 from covidcxr.evaluate.bootstrap import LEVEL, Interval, share_interval
-from covidcxr.evaluate.panels import panel_grid
+from covidcxr.evaluate.panels import panel_grid, panel_title
 from covidcxr.evaluate.style import PALETTE, figure_style, save_figure
 from covidcxr.logs import progress
 from covidcxr.report.formats import THIN, Table, interval, interval_of, ratio, share, some, table_of
@@ -233,7 +233,7 @@ def draw_curves(curves: Mapping[models.Kind, Curve], points: pd.DataFrame, targe
     for kind, ax in axes.items():
         row = rows[kind]
         found = f"sens. {row['sensitivity']:.3f}, spec. {row['specificity']:.3f}"
-        ax.set_title(f"{models.model_text(*kind)}\n{found}")
+        ax.set_title(panel_title(kind, found))
         ax.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle="--")
         ax.plot(*curves[kind], color=PALETTE[0], drawstyle="steps-post")
         ax.errorbar(

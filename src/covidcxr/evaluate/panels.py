@@ -1,17 +1,20 @@
 """A grid of panels, one for each kind of model: backbones down, what is trained on them across."""
 
 from collections.abc import Iterable
+from textwrap import fill
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from covidcxr.evaluate.models import Kind
+from covidcxr.evaluate.models import Kind, model_text
 
 SIDE_INCHES = 2.1
 TITLE_INCHES = 0.3
 FEWEST_INCHES = 4.4
 """Width that a legend above the panels needs."""
+TITLE_LETTERS = 28
+"""Letters of a title's line that fit above a panel of `SIDE_INCHES`."""
 
 
 def panel_grid(
@@ -50,3 +53,8 @@ def panel_grid(
         # Below an empty place the numbers of the shared axis would be missing.
         grid[shown[-1], column].tick_params(labelbottom=True)
     return figure, axes
+
+
+def panel_title(kind: Kind, found: str) -> str:
+    """Name a panel's kind of model, and below it what was found."""
+    return f"{fill(model_text(*kind), TITLE_LETTERS)}\n{found}"
