@@ -34,6 +34,8 @@ PROTOCOLS = {models.STUDY: "site", models.BY_PATIENT: "patient"}
 ALL, WHOLE, SMALLER = "all images", "sites left out whole", "smaller sites"
 SMALL = 10
 """Images up to which sites are measured together."""
+LETTERS = 48
+"""Letters of a site's name that fit beside the figure."""
 MEASURES = ("balanced_accuracy", "accuracy", "auc", "sensitivity", "specificity")
 
 
@@ -162,7 +164,7 @@ def draw(found: pd.DataFrame) -> Figure:
         columns = [f"balanced_accuracy{end}" for end in ("", "_low", "_high")]
         dots(axes, place, rows[columns].to_numpy(float), number, f"{protocol} not seen in training")
     names = [
-        f"{name[:40]}\n{n} ({there})"
+        f"{name if len(name) <= LETTERS else name[: LETTERS - 1] + '…'}\n{n} ({there})"
         for name, n, there in zip(groups, rows["n"], rows["classes"], strict=True)
     ]
     axes.set_yticks(range(len(groups)), names, fontsize=7)
