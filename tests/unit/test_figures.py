@@ -1,6 +1,7 @@
 """Figures 1, 2, 4 and 5: what they show, and that nothing is clipped."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from covidcxr.evaluate.fig4_loss import draw_losses
 from covidcxr.evaluate.fig4_loss import run as write_fig4_loss
 from covidcxr.evaluate.fig5_confusion import confusion, draw_matrices
 from covidcxr.evaluate.fig5_confusion import run as write_fig5_confusion
+from covidcxr.evaluate.panels import panel_grid, panel_title
 from covidcxr.evaluate.style import figure_style, save_figure
 from covidcxr.report.section import read_section
 from tests.unit.split_samples import images, manifest_of
@@ -42,6 +44,23 @@ def save(figure, folder):
     save_figure(figure, folder / "figure.png", folder / "figure.svg")
     assert_nothing_clipped(folder / "figure.png")
     return folder / "figure.svg"
+
+
+def test_long_titles_of_neighbouring_panels_do_not_touch():
+    """A line that is too long would run into the next panel's."""
+    variants = [
+        ("v1", "network"),
+        ("v2", "network"),
+        ("none", "logistic"),
+        ("none", "support_vector"),
+    ]
+    with figure_style():
+        figure, axes = panel_grid([("EfficientNetB0", *variant) for variant in variants])
+        for kind, ax in axes.items():
+            ax.set_title(panel_title(kind, "sens. 0.966, spec. 0.983"))
+        figure.draw_without_rendering()
+    titles = [ax.title.get_window_extent() for ax in axes.values()]
+    assert all(left.x1 < right.x0 for left, right in pairwise(titles))
 
 
 @pytest.fixture
