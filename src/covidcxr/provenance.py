@@ -96,9 +96,10 @@ def _dump(node: object, names: list[str]) -> str:
         names += [f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)]
     elif isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
         node.body = node.body[1:] or [ast.Pass()]
-    fields = [(name, getattr(node, name, None)) for name in node._fields]
     written = [
-        f"{name}={_dump(one, names)}" for name, one in fields if one is not None and one != []
+        f"{name}={_dump(one, names)}"
+        for name, one in ast.iter_fields(node)
+        if one is not None and one != []
     ]
     return f"{type(node).__name__}({', '.join(written)})"
 

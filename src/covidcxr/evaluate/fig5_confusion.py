@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix
 from covidcxr.array_types import Integers, Texts
 from covidcxr.classify.predictions import read_predictions
 from covidcxr.evaluate.models import Kind, by_kind, ensembles, model_text, networks, of_study
-from covidcxr.evaluate.panels import panel_grid
+from covidcxr.evaluate.panels import panel_grid, panel_title
 from covidcxr.evaluate.style import figure_style, save_figure
 from covidcxr.report.formats import ratio, sample
 from covidcxr.report.section import Section, SectionFigure, write_section
@@ -85,7 +85,7 @@ def draw_matrices(matrices: Mapping[Kind, Integers], classes: Sequence[str]) -> 
     for kind, ax in axes.items():
         matrix = matrices[kind]
         right, total = int(np.trace(matrix)), int(matrix.sum())
-        ax.set_title(f"{model_text(*kind)}\naccuracy {right / total:.3f} ({right:,} of {total:,})")
+        ax.set_title(panel_title(kind, f"accuracy {right / total:.3f} ({right:,} of {total:,})"))
         _draw_matrix(ax, matrix, classes)
     figure.supxlabel("true class", fontsize=9)
     figure.supylabel("predicted class", fontsize=9)
